@@ -1,0 +1,1 @@
+"""L5: user configuration: strict models outside, frozen settings inside."""

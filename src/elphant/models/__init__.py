@@ -1,0 +1,1 @@
+"""L2: models: interatomic potentials, dielectric data, their cards and weights."""

@@ -1,0 +1,1 @@
+"""L2: dielectric response: Born charges and high-frequency permittivity."""

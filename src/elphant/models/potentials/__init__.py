@@ -1,0 +1,1 @@
+"""L2: interatomic potentials behind one protocol."""

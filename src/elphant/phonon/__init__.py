@@ -1,0 +1,1 @@
+"""L3: phonons from force constants: harmonic properties, scattering and thermal conductivity."""

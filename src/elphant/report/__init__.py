@@ -1,0 +1,1 @@
+"""L6: reports and figures; reads results only."""

@@ -1,0 +1,1 @@
+"""L5: drivers that connect files, models, physics and results."""

@@ -1,0 +1,1 @@
+"""L5: the stages of a run, one file each."""
