@@ -2,14 +2,24 @@
 
 from elphant.crystal.crystal import Crystal
 from elphant.crystal.frame import AXES, CARTESIAN_AXES, Frame
-from elphant.crystal.symmetry import Symmetry, conventional_matrix, find_symmetry
+from elphant.crystal.symmetrize import symmetrized_crystal
+from elphant.crystal.symmetry import (
+    Setting,
+    Symmetry,
+    conventional_matrix,
+    find_symmetry,
+    tabulated_settings,
+)
 
 __all__ = [
     "AXES",
     "CARTESIAN_AXES",
     "Crystal",
     "Frame",
+    "Setting",
     "Symmetry",
     "conventional_matrix",
     "find_symmetry",
+    "symmetrized_crystal",
+    "tabulated_settings",
 ]

@@ -11,13 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from elphant.arrays import checked_array
 from elphant.crystal.elements import chemical_formula, standard_masses, symbols_of
+from elphant.crystal.pickling import through_constructor
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Crystal:
     """A three-dimensional periodic crystal. Immutable; nothing in elphant ever rotates it.
+
+    Two crystals are equal when lattice, coordinates, species and masses agree to the last bit
+    (:meth:`digest`); their names do not matter.
 
     Attributes
     ----------
@@ -40,7 +44,13 @@ class Crystal:
     name: str = ""
 
     def __post_init__(self) -> None:
-        numbers = checked_array("numbers", self.numbers, (None,), int)
+        # int64 on every platform, so that the digest is the same everywhere.
+        numbers = checked_array("numbers", self.numbers, (None,), np.int64)
+        if not len(numbers):
+            raise ValueError("a crystal needs at least one atom")
+        if numbers.min() < 1 or numbers.max() > 118:
+            wrong = sorted({int(n) for n in numbers if not 1 <= n <= 118})
+            raise ValueError(f"atomic numbers {wrong} are not chemical elements")
         masses = np.asarray(self.masses, dtype=float)
         set_field = object.__setattr__
         set_field(self, "numbers", numbers)
@@ -49,8 +59,8 @@ class Crystal:
         set_field(self, "fractional", fractional)
         masses = masses if masses.size else standard_masses(numbers)
         set_field(self, "masses", checked_array("masses", masses, (len(numbers),)))
-        if not len(numbers):
-            raise ValueError("a crystal needs at least one atom")
+        if self.masses.min() <= 0:
+            raise ValueError(f"an atomic mass is {self.masses.min():g} amu; it must be positive")
         if abs(np.linalg.det(self.lattice)) < 1e-6:
             raise ValueError("the lattice vectors are linearly dependent")
         set_field(self, "name", self.name or chemical_formula(self.symbols))
@@ -95,7 +105,7 @@ class Crystal:
         """Lattice angles alpha, beta, gamma, (3,) degrees."""
         unit = self.lattice / self.lengths[:, None]
         cosines = [unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]
-        return np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+        return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))))
 
     @property
     def heights(self) -> Array:
@@ -147,8 +157,21 @@ class Crystal:
         """Return the sha256 of lattice, positions, species and masses (not of the name)."""
         sha = hashlib.sha256()
         for array in (self.lattice, self.fractional, self.numbers, self.masses):
-            sha.update(np.ascontiguousarray(array).tobytes())
+            # Adding zero turns -0.0 into 0.0: equal numbers must give equal digests.
+            sha.update(np.ascontiguousarray(array + 0).tobytes())
         return sha.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest() == other.digest() if isinstance(other, Crystal) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        return through_constructor(self)
+
+    def __repr__(self) -> str:
+        return f"Crystal({self})"
 
     def __str__(self) -> str:
         a, b, c = self.lengths

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elphant.arrays import checked_array
 from elphant.crystal.crystal import Crystal
+from elphant.crystal.pickling import through_constructor
 from elphant.crystal.symmetry import Symmetry
 
 AXES = ("a", "b", "c")
@@ -81,14 +82,12 @@ class Frame:
     def axis_angles(self) -> NDArray[np.float64]:
         """Angles between (b, c), (a, c), (a, b) in degrees."""
         a, b, c = self.axis_directions
-        return np.degrees(np.arccos(np.clip([b @ c, a @ c, a @ b], -1.0, 1.0)))
+        return np.asarray(np.degrees(np.arccos(np.clip([b @ c, a @ c, a @ b], -1.0, 1.0))))
 
     @property
     def standard_axes(self) -> dict[str, str]:
         """What each input axis is in the standard setting, for example ``{'a': 'c', ...}``."""
-        return {
-            axis: _combination(self.transformation[:, i], AXES) for i, axis in enumerate(AXES)
-        }
+        return {axis: _combination(self.transformation[:, i], AXES) for i, axis in enumerate(AXES)}
 
     @property
     def cartesian_labels(self) -> dict[str, str]:
@@ -103,14 +102,16 @@ class Frame:
 
         Indices up to 3 are tried; ``general`` is returned when none lies within the tolerance.
         """
-        vector = np.asarray(vector, dtype=float)
-        vector = vector / np.linalg.norm(vector)
+        unit = np.asarray(vector, dtype=float) / np.linalg.norm(vector)
         indices = np.array(sorted(product(range(-3, 4), repeat=3), key=_simplicity))[1:]
         directions = indices @ self.lattice
         directions /= np.linalg.norm(directions, axis=1)[:, None]
-        sines = np.linalg.norm(np.cross(directions, vector), axis=1)
-        aligned = (sines < np.sin(np.radians(tolerance_degrees))) & (directions @ vector > 0)
+        sines = np.linalg.norm(np.cross(directions, unit), axis=1)
+        aligned = (sines < np.sin(np.radians(tolerance_degrees))) & (directions @ unit > 0)
         return _miller(indices[np.argmax(aligned)]) if aligned.any() else "general"
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        return through_constructor(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record stored in ``results.json``."""
@@ -147,13 +148,13 @@ def _miller(indices: NDArray[np.int64]) -> str:
 
 
 def _combination(coefficients: NDArray[np.float64], names: tuple[str, ...]) -> str:
-    """Format ``1/2 a + b`` style linear combinations."""
-    terms = []
+    """Format linear combinations in the style ``1/2 a - b``."""
+    text = ""
     for value, name in zip(coefficients, names, strict=True):
-        if abs(value) < 1e-6:
-            continue
         fraction = Fraction(float(value)).limit_denominator(12)
+        if fraction == 0:
+            continue
         size = "" if abs(fraction) == 1 else f"{abs(fraction)} "
-        terms.append(("-" if value < 0 else "+") + size + name)
-    text = " ".join(terms) or "0"
-    return text.removeprefix("+")
+        sign = "-" if fraction < 0 else "+"
+        text += f" {sign} {size}{name}" if text else f"{sign}{size}{name}".removeprefix("+")
+    return text or "0"

@@ -1,13 +1,16 @@
 """Reading and writing crystals: files that ASE knows, and ASE, pymatgen or phonopy objects.
 
 ASE places CIF cells with a along x and b in the xy plane; a POSCAR keeps its own frame. That
-Cartesian frame becomes the working frame and is never changed.
+Cartesian frame becomes the working frame and is never changed. Two things are mended on the way in
+and logged: the rounding of special positions in a CIF (0.3333 for 1/3), and left-handed lattice
+vectors, which phonon codes refuse: all three are reversed, with no effect on frame or tensors.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from ase import Atoms
 from ase.geometry import minkowski_reduce
 
 from elphant.crystal.crystal import Crystal
+from elphant.crystal.symmetrize import symmetrized_crystal
+from elphant.crystal.symmetry import find_symmetry
 from elphant.errors import StructureError
 
 logger = logging.getLogger(__name__)
@@ -23,14 +28,19 @@ logger = logging.getLogger(__name__)
 #: Two atoms closer than this (Å) are an error in the file: the H2 bond is 0.74 Å long.
 OVERLAP_DISTANCE = 0.6
 
+#: Rounding error (Å) of CIF coordinates that is removed: half a unit of the fourth decimal along a
+#: cell edge of 40 Å.
+CIF_ROUNDING = 2e-3
+
 
 def read_crystal(source: Any) -> Crystal:
     """Return the crystal of a file or of an ASE, pymatgen or phonopy object.
 
     Parameters
     ----------
-    source : path-like, Crystal, ase.Atoms, pymatgen Structure, or PhonopyAtoms
-        A file name is given to ``ase.io.read`` (the last image of a trajectory is taken).
+    source : path-like, Crystal, ase.Atoms, pymatgen Structure, PhonopyAtoms, Phonopy or Phono3py
+        A file name is given to ``ase.io.read`` (the last image of a trajectory is taken); of a
+        Phonopy or Phono3py object the unit cell is taken.
 
     Raises
     ------
@@ -40,13 +50,14 @@ def read_crystal(source: Any) -> Crystal:
     """
     if isinstance(source, Crystal):
         return source
+    source = getattr(source, "unitcell", source)
     if isinstance(source, Atoms):
         crystal = from_ase(source)
     elif hasattr(source, "scaled_positions") and hasattr(source, "cell"):
         crystal = _build(source.cell, source.scaled_positions, source.numbers, source.masses)
     elif hasattr(source, "frac_coords") and hasattr(source, "lattice"):
         crystal = _from_pymatgen(source)
-    elif isinstance(source, str | Path):
+    elif isinstance(source, str | PathLike):
         crystal = _read_file(Path(source))
     else:
         raise StructureError(
@@ -54,7 +65,7 @@ def read_crystal(source: Any) -> Crystal:
             fix="Pass a file name, or an ASE Atoms, pymatgen Structure or PhonopyAtoms object.",
         )
     check_separation(crystal)
-    return crystal
+    return _right_handed(crystal)
 
 
 def from_ase(atoms: Atoms, *, name: str = "") -> Crystal:
@@ -71,7 +82,25 @@ def from_ase(atoms: Atoms, *, name: str = "") -> Crystal:
             "A molecule, chain or slab without a full cell has no bulk transport tensor.",
             "Add the missing lattice vectors to the file.",
         )
-    for site in atoms.info.get("occupancy", {}).values():
+    if not atoms.pbc.all():
+        open_axes = ", ".join(
+            axis for axis, periodic in zip("abc", atoms.pbc, strict=True) if not periodic
+        )
+        raise StructureError(
+            f"the structure is not periodic along {open_axes}.",
+            "A molecule, chain or slab has no bulk transport tensor.",
+            'If it is a crystal, set pbc to true for all axes (extended XYZ: pbc="T T T").',
+        )
+    _check_occupancy(atoms.info.get("occupancy", {}))
+    masses = atoms.get_masses() if atoms.has("masses") else np.zeros(0)
+    return _build(
+        atoms.cell.array, atoms.get_scaled_positions(wrap=False), atoms.numbers, masses, name
+    )
+
+
+def _check_occupancy(occupancy: dict[Any, dict[str, float]]) -> None:
+    """Refuse ASE's record of partially or multiply occupied sites of a CIF."""
+    for site in occupancy.values():
         if len(site) > 1 or any(abs(share - 1.0) > 1e-3 for share in site.values()):
             shares = ", ".join(f"{symbol} {share:g}" for symbol, share in site.items())
             raise StructureError(
@@ -79,10 +108,6 @@ def from_ase(atoms: Atoms, *, name: str = "") -> Crystal:
                 "Phonons and bands are computed for an ordered crystal.",
                 "Make an ordered approximant (a supercell with whole atoms) and use that file.",
             )
-    masses = atoms.get_masses() if atoms.has("masses") else np.zeros(0)
-    return _build(
-        atoms.cell.array, atoms.get_scaled_positions(wrap=False), atoms.numbers, masses, name
-    )
 
 
 def to_ase(crystal: Crystal) -> Atoms:
@@ -139,6 +164,10 @@ def check_separation(crystal: Crystal) -> None:
 def _read_file(path: Path) -> Crystal:
     import ase.io
 
+    if path.is_dir():
+        raise StructureError(
+            f"'{path}' is a folder, not a structure file.", fix="Name the file inside it."
+        )
     if not path.is_file():
         raise StructureError(
             f"structure file '{path}' does not exist.", fix="Check the path and its spelling."
@@ -149,8 +178,9 @@ def _read_file(path: Path) -> Crystal:
         with warnings.catch_warnings():
             # ASE warns about details of CIF dialects that do not change the crystal.
             warnings.simplefilter("ignore")
-            atoms = ase.io.read(path)
-    except Exception as error:  # noqa: BLE001  ASE's readers raise whatever their parser hits
+            # An @ in a file name is a letter here, not ASE's way to select an image.
+            atoms = ase.io.read(path, do_not_split_by_at_sign=True)
+    except Exception as error:  # ASE's readers raise whatever their parser hits
         raise StructureError(
             f"structure file '{path}' cannot be read: {type(error).__name__}: {error}",
             "ASE found no reader for it, or the file is damaged or cut short.",
@@ -161,8 +191,30 @@ def _read_file(path: Path) -> Crystal:
             f"structure file '{path}' contains no atoms.", fix="Export the file again."
         )
     crystal = from_ase(atoms)
+    if "spacegroup" in atoms.info:
+        check_separation(crystal)
+        crystal = _without_rounding(crystal)
     logger.info("read %s: %s", path, crystal)
     return crystal
+
+
+def _without_rounding(crystal: Crystal) -> Crystal:
+    """Return a crystal read from a CIF with exact special positions, in the same lattice."""
+    exact = symmetrized_crystal(crystal, find_symmetry(crystal, CIF_ROUNDING)).fractional
+    shift = (exact - crystal.fractional) @ crystal.lattice
+    largest = float(np.linalg.norm(shift, axis=1).max())
+    if largest < 1e-9:
+        return crystal
+    logger.info("removed coordinate rounding of up to %.1e Å", largest)
+    return crystal.replaced(fractional=exact)
+
+
+def _right_handed(crystal: Crystal) -> Crystal:
+    """Reverse all three lattice vectors if they are left-handed; positions stay where they are."""
+    if np.linalg.det(crystal.lattice) > 0:
+        return crystal
+    logger.info("the lattice vectors are left-handed: using -a, -b, -c; nothing is rotated")
+    return crystal.replaced(lattice=-crystal.lattice, fractional=-crystal.fractional)
 
 
 def _from_pymatgen(structure: Any) -> Crystal:

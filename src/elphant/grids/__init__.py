@@ -1,1 +1,12 @@
 """L2: reciprocal-space meshes and paths."""
+
+from elphant.grids.mesh import mesh_from_spacing
+from elphant.grids.path import HighSymmetryPath, SampledPath, high_symmetry_path, sample_path
+
+__all__ = [
+    "HighSymmetryPath",
+    "SampledPath",
+    "high_symmetry_path",
+    "mesh_from_spacing",
+    "sample_path",
+]

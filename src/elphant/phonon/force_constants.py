@@ -59,3 +59,8 @@ class ForceConstants:
                 set_field(self, name, checked_array(name, value, shape, dtype))
         if (self.third is None) != (self.supercell_matrix_third is None):
             raise ValueError("third and supercell_matrix_third must be given together")
+
+    @property
+    def primitive_lattice(self) -> NDArray[np.float64]:
+        """Primitive lattice vectors as rows, (3, 3) Å."""
+        return np.asarray(self.primitive_matrix.T @ self.unitcell.lattice)

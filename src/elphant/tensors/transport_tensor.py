@@ -10,6 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from elphant.arrays import checked_array
 from elphant.crystal.frame import AXES, Frame
+from elphant.crystal.pickling import through_constructor
+
+#: Principal values closer than this share of the largest count as equal.
+DEGENERACY = 1e-6
 
 #: Voigt order of phono3py: xx, yy, zz, yz, xz, xy.
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -42,8 +46,16 @@ class TransportTensor:
         return cls(values=voigt_to_matrix(components), unit=unit, frame=frame)
 
     def along(self, direction: ArrayLike) -> float:
-        """Return n·T·n for a Cartesian ``direction`` (normalised here)."""
-        n = np.asarray(direction, dtype=float)
+        """Return n·T·n for a Cartesian ``direction`` (normalised here).
+
+        Raises
+        ------
+        ValueError
+            If the direction is the zero vector.
+        """
+        n = checked_array("direction", direction, (3,))
+        if not n.any():
+            raise ValueError("direction is the zero vector")
         return float(n @ self.values @ n / (n @ n))
 
     def along_axes(self) -> dict[str, float]:
@@ -61,18 +73,29 @@ class TransportTensor:
         }
 
     def principal(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return principal values, largest first, and their axes as Cartesian unit rows."""
+        """Return principal values, largest first, and their axes as Cartesian unit rows.
+
+        Equal values leave the axes in their plane (or in space) free: there the axes are taken
+        along the crystal axes a, b, c as far as these lie in it, so that they do not depend on
+        round-off. Antisymmetric parts are left out.
+        """
         values, vectors = np.linalg.eigh(0.5 * (self.values + self.values.T))
-        order = np.argsort(values)[::-1]
-        axes = vectors.T[order]
+        values, axes = values[::-1], vectors.T[::-1].copy()
+        start = 0
+        for end in range(1, 4):
+            if end < 3 and values[start] - values[end] <= DEGENERACY * np.abs(values).max():
+                continue
+            if end - start > 1:
+                axes[start:end] = _aligned_basis(axes[start:end], self.frame.axis_directions)
+            start = end
         # The sign of an axis is free; make its largest component positive.
         signs = np.sign(axes[np.arange(3), np.abs(axes).argmax(axis=1)])
-        return values[order], axes * signs[:, None]
+        return values, axes * signs[:, None]
 
     def symmetrized(self, rotations: ArrayLike) -> tuple[TransportTensor, float]:
-        """Average over the point group and return the tensor and its residual.
+        r"""Average over the point group and return the tensor and its residual.
 
-        .. math:: T_s = \\frac{1}{|G|} \\sum_{R \\in G} R\\, T\\, R^T
+        .. math:: T_s = \frac{1}{|G|} \sum_{R \in G} R\, T\, R^T
 
         Parameters
         ----------
@@ -85,7 +108,7 @@ class TransportTensor:
         residual : float
             ``|T - T_s| / |T|`` in the Frobenius norm; zero for a zero tensor.
         """
-        operations = np.asarray(rotations, dtype=float)
+        operations = checked_array("rotations", rotations, (None, 3, 3))
         mean = np.einsum("rij,jk,rlk->il", operations, self.values, operations) / len(operations)
         size = np.linalg.norm(self.values)
         residual = float(np.linalg.norm(self.values - mean) / size) if size > 0 else 0.0
@@ -95,6 +118,9 @@ class TransportTensor:
         """Return ``R T R^T`` expressed in ``frame``, the frame of the rotated crystal."""
         matrix = np.asarray(rotation, dtype=float)
         return TransportTensor(values=matrix @ self.values @ matrix.T, unit=self.unit, frame=frame)
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        return through_constructor(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tensor in three frames, as in ``results.json``."""
@@ -110,6 +136,24 @@ class TransportTensor:
             },
             "unit": self.unit,
         }
+
+
+def _aligned_basis(
+    basis: NDArray[np.float64], directions: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return an orthonormal basis (n, 3) of the span of ``basis`` along ``directions``.
+
+    Gram-Schmidt on the projections of the directions, each time the one that lies best inside.
+    """
+    aligned: list[NDArray[np.float64]] = []
+    inside = directions @ basis.T @ basis
+    for _ in basis:
+        lengths = np.linalg.norm(inside, axis=1)
+        # Rounding makes the first of equally good directions win.
+        best = int(np.argmax(np.round(lengths, 6)))
+        aligned.append(inside[best] / lengths[best])
+        inside = inside - np.outer(inside @ aligned[-1], aligned[-1])
+    return np.array(aligned)
 
 
 def voigt_to_matrix(components: ArrayLike) -> NDArray[np.float64]:

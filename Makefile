@@ -1,0 +1,47 @@
+# Everything is set up by these targets; nothing has to be installed by hand but Python itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MACE_VENV := .venv-mace
+PIP_FLAGS := --quiet --disable-pip-version-check
+EXTRAS := sevennet,dispersion,test,lint,docs
+DEMO := demo/Sb2Se3.run
+
+.PHONY: setup demo test lint docs bench clean
+
+setup: $(VENV)/.stamp
+
+# torch first and pinned: the constraint keeps the small CPU build in place.
+$(VENV)/.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt torch
+	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+# mace-torch and sevenn need different versions of e3nn, hence a second environment.
+$(MACE_VENV)/.stamp: constraints-mace.txt
+	$(PYTHON) -m venv $(MACE_VENV)
+	$(MACE_VENV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints-mace.txt torch
+	$(MACE_VENV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints-mace.txt mace-torch ase numpy
+	touch $@
+
+# The main job on real input: Sb2Se3 with the embedded potential and D3(BJ) dispersion.
+demo: $(VENV)/.stamp
+	$(BIN)/elphant run examples/Sb2Se3.cif --preset quick --dispersion d3bj --output $(DEMO)
+
+test: $(VENV)/.stamp $(MACE_VENV)/.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.stamp
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.stamp
+	$(BIN)/python benchmarks/kappa_against_phono3py.py
+
+clean:
+	rm -rf $(VENV) $(MACE_VENV) demo docs/_build

@@ -1,0 +1,202 @@
+"""The ``elphant`` command. Commands parse, call the workflow and print; they hold no physics.
+
+Everything heavy is imported inside the commands, so that ``elphant --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import elphant
+from elphant.cli import options as opt
+from elphant.cli.console import call_reporting_errors, error_console, print_result
+from elphant.cli.models_command import models_app
+from elphant.cli.parse import (
+    parse_assignments,
+    parse_mesh,
+    parse_number_or_word,
+    parse_temperatures,
+)
+
+app = typer.Typer(
+    name="elphant",
+    help="Anisotropic electron and phonon transport of crystals from foundation models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(models_app, name="models")
+
+
+@app.callback(invoke_without_command=True)
+def global_options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[  # noqa: ARG001  read by main() before parsing
+        bool, typer.Option("--debug", help="Show tracebacks.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+    if version:
+        print_result(f"elphant {elphant.__version__}")
+        raise typer.Exit
+
+
+@app.command("run")
+@app.command("kappa")
+def kappa(
+    structure: Annotated[
+        Path | None, typer.Argument(help="Structure file: CIF, POSCAR, extxyz, …")
+    ] = None,
+    config: opt.Config = None,
+    preset: opt.Preset = None,
+    output: opt.Output = None,
+    set_: opt.Set = None,
+    potential: opt.Potential = None,
+    dispersion: opt.Dispersion = None,
+    potential_python: opt.PotentialPython = None,
+    dtype: opt.Dtype = None,
+    trust: opt.Trust = None,
+    no_relax: opt.NoRelax = False,
+    max_force: opt.MaxForce = None,
+    symprec: opt.Symprec = None,
+    force_constants: opt.ForceConstants = None,
+    born: opt.Born = None,
+    temperature: opt.Temperatures = None,
+    mesh: opt.Mesh = None,
+    solver: opt.Solver = None,
+    isotopes: opt.Isotopes = None,
+    boundary: opt.Boundary = None,
+    broadening: opt.Broadening = None,
+    imaginary_modes: opt.ImaginaryModes = None,
+    shard: opt.ShardOption = None,
+    workers: opt.Workers = None,
+    memory: opt.Memory = None,
+    device: opt.Device = None,
+    dry_run: opt.DryRun = False,
+) -> None:
+    """Compute the lattice thermal conductivity tensor and write a report.
+
+    [bold]run[/bold] does everything the available models allow (in this version the phonon job);
+    [bold]kappa[/bold] does the phonon job only. The same command again resumes or reuses.
+    """
+    flags: dict[str, Any] = {
+        "preset": preset,
+        "potential.model": potential,
+        "potential.dispersion": dispersion,
+        "potential.python": potential_python,
+        "potential.dtype": dtype,
+        "potential.trust": trust,
+        "relaxation.enabled": False if no_relax else None,
+        "relaxation.max_force": max_force,
+        "symmetry.tolerance": symprec,
+        "phonons.born": born,
+        "conductivity.temperatures": parse_temperatures(temperature),
+        "conductivity.mesh": parse_mesh(mesh),
+        "conductivity.solver": solver,
+        "conductivity.isotopes": isotopes,
+        "conductivity.boundary": boundary,
+        "conductivity.broadening": parse_number_or_word(broadening),
+        "conductivity.imaginary_modes": imaginary_modes,
+        "execution.workers": workers,
+        "execution.memory": memory,
+        "execution.device": device,
+    }
+    from elphant.cli.jobs import run_kappa
+
+    run_kappa(
+        structure,
+        force_constants,
+        config_file=config,
+        flags={**flags, **parse_assignments(set_)},
+        output=output,
+        shard=shard,
+        dry_run=dry_run,
+    )
+
+
+@app.command("relax")
+def relax(
+    structure: Annotated[Path, typer.Argument(help="Structure file: CIF, POSCAR, extxyz, …")],
+    config: opt.Config = None,
+    output: opt.Output = None,
+    set_: opt.Set = None,
+    potential: opt.Potential = None,
+    dispersion: opt.Dispersion = None,
+    potential_python: opt.PotentialPython = None,
+    dtype: opt.Dtype = None,
+    trust: opt.Trust = None,
+    max_force: opt.MaxForce = None,
+    fix_cell: Annotated[
+        bool | None, typer.Option("--fix-cell", help="Relax only the atoms.")
+    ] = None,
+    symprec: opt.Symprec = None,
+    device: opt.Device = None,
+) -> None:
+    """Relax cell and atoms under the symmetry of the input."""
+    flags = {
+        "potential.model": potential,
+        "potential.dispersion": dispersion,
+        "potential.python": potential_python,
+        "potential.dtype": dtype,
+        "potential.trust": trust,
+        "relaxation.max_force": max_force,
+        "relaxation.fix_cell": fix_cell,
+        "symmetry.tolerance": symprec,
+        "execution.device": device,
+    }
+    from elphant.cli.jobs import run_relaxation
+
+    run_relaxation(
+        structure,
+        config_file=config,
+        flags={**flags, **parse_assignments(set_)},
+        output=output,
+    )
+
+
+@app.command("report")
+def report(
+    run_directory: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
+) -> None:
+    """Write the figures and the HTML report of a run again."""
+    from elphant.report.build import write_report
+
+    print_result(f"report: {write_report(run_directory)}")
+
+
+@app.command("compare")
+def compare(
+    run_directories: Annotated[list[Path], typer.Argument(help="Two or more run directories.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Directory of the comparison.")
+    ] = Path("comparison"),
+    setting: Annotated[
+        str | None,
+        typer.Option("--setting", help="Axis setting of the comparison, for example Pbnm."),
+    ] = None,
+) -> None:
+    """Put two or more runs side by side, matched by crystal axes."""
+    from elphant.report.compare import write_comparison
+
+    print_result(f"comparison: {write_comparison(run_directories, output, setting)}")
+
+
+@app.command("doctor")
+def doctor() -> None:
+    """Check the installation: packages, models, device, memory, disk."""
+    from elphant.cli.doctor import print_diagnosis
+
+    print_diagnosis(error_console())
+
+
+def main() -> None:
+    """Entry point: errors end in one message and an exit status, never in a traceback."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    # Typer itself reports mistakes in the arguments; everything else reaches the line below.
+    sys.exit(call_reporting_errors(lambda: app(args=arguments), debug=debug))

@@ -1,0 +1,171 @@
+"""Command-line options shared by several commands. Help texts come from the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CONFIGURATION = "Configuration"
+MODEL = "Potential"
+PHYSICS = "Physics"
+EXECUTION = "Execution"
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML file with any option.", rich_help_panel=CONFIGURATION),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help="quick (minutes, not converged) or standard (for publication).",
+        rich_help_panel=CONFIGURATION,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any option of the configuration by its dotted name, "
+        "for example displacements.seed=7.",
+        rich_help_panel=CONFIGURATION,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Run directory; NAME.run by default.", rich_help_panel=CONFIGURATION
+    ),
+]
+Potential = Annotated[
+    str | None,
+    typer.Option(
+        "--potential",
+        help="Named model, NAME:HEAD, model file, or MODULE:FACTORY of an ASE calculator.",
+        rich_help_panel=MODEL,
+    ),
+]
+Dispersion = Annotated[
+    str | None,
+    typer.Option("--dispersion", help="none or d3bj.", rich_help_panel=MODEL),
+]
+PotentialPython = Annotated[
+    str | None,
+    typer.Option(
+        "--potential-python",
+        metavar="PYTHON",
+        help="Python of the environment in which the model is installed.",
+        rich_help_panel=MODEL,
+    ),
+]
+Dtype = Annotated[
+    str | None, typer.Option("--dtype", help="float64 or float32.", rich_help_panel=MODEL)
+]
+Trust = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust",
+        help="Load a model file of unknown origin although loading executes code.",
+        rich_help_panel=MODEL,
+    ),
+]
+MaxForce = Annotated[
+    float | None,
+    typer.Option(
+        "--max-force", help="Residual force of the relaxation, eV/Å.", rich_help_panel=PHYSICS
+    ),
+]
+NoRelax = Annotated[
+    bool, typer.Option("--no-relax", help="Use the structure as it is.", rich_help_panel=PHYSICS)
+]
+Symprec = Annotated[
+    float | None,
+    typer.Option("--symprec", help="Symmetry tolerance, Å.", rich_help_panel=PHYSICS),
+]
+ForceConstants = Annotated[
+    Path | None,
+    typer.Option(
+        "--force-constants",
+        help="phonopy or phono3py file or folder used instead of a potential.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Born = Annotated[
+    str | None,
+    typer.Option(
+        "--born",
+        metavar="FILE",
+        help="BORN file for the non-analytical correction.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Temperatures = Annotated[
+    str | None,
+    typer.Option(
+        "--temperature",
+        "-T",
+        metavar="T[,T…]|FIRST:LAST:STEP",
+        help="Temperatures, K.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Mesh = Annotated[
+    str | None,
+    typer.Option("--mesh", metavar="N,N,N", help="q mesh.", rich_help_panel=PHYSICS),
+]
+Solver = Annotated[
+    str | None,
+    typer.Option("--solver", help="rta, bte, or rta,bte.", rich_help_panel=PHYSICS),
+]
+Isotopes = Annotated[
+    bool | None,
+    typer.Option(
+        "--isotopes/--no-isotopes", help="Natural isotope disorder.", rich_help_panel=PHYSICS
+    ),
+]
+Boundary = Annotated[
+    float | None,
+    typer.Option("--boundary", help="Boundary mean free path, µm.", rich_help_panel=PHYSICS),
+]
+Broadening = Annotated[
+    str | None,
+    typer.Option(
+        "--broadening",
+        help="tetrahedron, or the standard deviation of a Gaussian in THz.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+ImaginaryModes = Annotated[
+    str | None,
+    typer.Option("--imaginary-modes", help="error, mask or absolute.", rich_help_panel=PHYSICS),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Compute only part I of N of the forces and scattering stages.",
+        rich_help_panel=EXECUTION,
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Worker processes.", rich_help_panel=EXECUTION)
+]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", help="Memory bound, for example 8GB.", rich_help_panel=EXECUTION),
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=EXECUTION)
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print the plan with counts, time and memory, and compute nothing.",
+        rich_help_panel=EXECUTION,
+    ),
+]

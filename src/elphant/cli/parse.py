@@ -1,0 +1,87 @@
+"""Reading the values of command-line options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elphant.errors import ConfigurationError
+
+
+def parse_mesh(text: str | None) -> tuple[int, ...] | None:
+    """Read ``9,9,9`` (or ``9x9x9``).
+
+    Raises
+    ------
+    ConfigurationError
+        If these are not three whole numbers.
+    """
+    if text is None:
+        return None
+    try:
+        mesh = tuple(int(part) for part in text.replace("x", ",").replace(" ", ",").split(","))
+    except ValueError:
+        mesh = ()
+    if len(mesh) != 3:
+        raise ConfigurationError(
+            f"--mesh {text!r} is not three whole numbers.", fix="Write for example --mesh 9,9,9."
+        )
+    return mesh
+
+
+def parse_temperatures(text: str | None) -> tuple[float, ...] | None:
+    """Read ``300``, ``200,300,400`` or ``100:800:100`` (last included).
+
+    Raises
+    ------
+    ConfigurationError
+        If the text has another form.
+    """
+    if text is None:
+        return None
+    try:
+        if ":" not in text:
+            return tuple(float(part) for part in text.split(","))
+        first, last, step = (float(part) for part in text.split(":"))
+        if step <= 0 or last < first:
+            raise ValueError
+        return tuple(first + i * step for i in range(int((last - first) / step + 1e-9) + 1))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--temperature {text!r} cannot be read.",
+            fix="Write 300, or 200,300,400, or 100:800:100.",
+        ) from error
+
+
+def parse_assignments(texts: list[str] | None) -> dict[str, Any]:
+    """Read ``section.name=value`` pairs; values are YAML.
+
+    Raises
+    ------
+    ConfigurationError
+        If a text has no ``=``, or its value is not YAML.
+    """
+    if not texts:
+        return {}
+    import yaml
+
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            options[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise ConfigurationError(
+                f"--set {text!r} cannot be read.",
+                fix="Write NAME=VALUE, for example --set displacements.seed=7.",
+            )
+    return options
+
+
+def parse_number_or_word(text: str | None) -> float | str | None:
+    """Return a number where ``text`` is one, else the text itself."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,33 @@
+"""Presets: named sets of options that a configuration file or a flag may override."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    # Minutes on two cores. Meshes and supercells are too coarse to publish; the report says so.
+    "quick": {
+        "displacements": {
+            "length_second": 11.0,
+            "length_third": 11.0,
+            "cutoff_third": 4.5,
+            "oversampling": 2.5,
+        },
+        "conductivity": {"mesh_spacing": 0.2, "solver": ("rta", "bte")},
+    },
+    # Publication settings for one crystal: hours on a laptop, minutes on a GPU.
+    "standard": {
+        "displacements": {
+            "length_second": 20.0,
+            "length_third": 15.0,
+            "cutoff_third": 6.0,
+            "oversampling": 4.0,
+        },
+        "phonons": {"mesh_spacing": 0.05},
+        "conductivity": {
+            "temperatures": (100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0),
+            "mesh_spacing": 0.1,
+            "solver": ("rta", "bte"),
+        },
+    },
+}

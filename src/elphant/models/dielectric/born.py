@@ -1,0 +1,170 @@
+"""Reader of BORN files (phonopy's format): dielectric tensor and Born charges.
+
+Line 1: a unit factor or a comment. Line 2: the nine components of the permittivity, row by row.
+Then one line of nine components of Z* per symmetry-independent atom, or per atom. Blank lines and
+text after ``#`` are skipped from line 2 on.
+
+The factor in line 1 only says in which units other programs keep their force constants; charges in
+units of e and a relative permittivity do not depend on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elphant.crystal import Crystal, Symmetry
+from elphant.errors import StructureError
+from elphant.models.dielectric.dielectric_data import DielectricData
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+#: Largest change of a component by symmetrisation, relative to the largest component of the tensor.
+SYMMETRY_LIMIT = 0.05
+
+#: Largest violation of the charge sum (e per atom) that is corrected silently.
+CHARGE_SUM_LIMIT = 0.1
+
+
+def read_born(path: str | Path, crystal: Crystal, symmetry: Symmetry) -> DielectricData:
+    """Return the dielectric data of a BORN file for every atom of ``crystal``.
+
+    Charges are carried to equivalent atoms by the space group (Z*' = R Z* Rᵀ), averaged over the
+    operations of each site, and shifted equally to sum to zero. How much that changed is written to
+    ``source`` and to the log.
+
+    Raises
+    ------
+    StructureError
+        If the file is missing, cut short, has the wrong number of atoms, or contradicts the
+        symmetry of the crystal (rows in another order, or tensors in other axes).
+    """
+    path = Path(path)
+    rows = _read_rows(path)
+    epsilon, charges = rows[0], rows[1:]
+    representatives = _representatives(symmetry)
+    if len(charges) == len(representatives):
+        given = dict(zip(representatives, charges, strict=True))
+    elif len(charges) == crystal.n_atoms:
+        given = dict(enumerate(charges))
+    else:
+        atoms = ", ".join(str(i + 1) for i in representatives)
+        raise StructureError(
+            f"BORN file '{path}' has charges for {len(charges)} atoms.",
+            f"The structure has {len(representatives)} symmetry-independent atoms ({atoms}) among "
+            f"{crystal.n_atoms}.",
+            "Give one line per independent atom in this order, or one line per atom.",
+        )
+    expanded, charge_change = _expand(given, crystal, symmetry)
+    rotations = symmetry.cartesian_rotations(crystal.lattice)
+    symmetric = np.mean([R @ epsilon @ R.T for R in rotations], axis=0)
+    epsilon_change = float(np.abs(symmetric - epsilon).max())
+    _check(path, "permittivity", epsilon_change, float(np.abs(epsilon).max()))
+    _check(path, "Born charges", charge_change, float(max(np.abs(z).max() for z in given.values())))
+    if np.linalg.eigvalsh((symmetric + symmetric.T) / 2).min() < 1.0 - 1e-6:
+        raise StructureError(
+            f"the permittivity in '{path}' has an eigenvalue below 1.",
+            "A high-frequency permittivity is at least that of the vacuum.",
+            "Check that the file holds the relative permittivity and is not shifted by a line.",
+        )
+    drift = expanded.sum(axis=0)
+    worst = float(np.abs(drift).max()) / crystal.n_atoms
+    if worst > CHARGE_SUM_LIMIT:
+        raise StructureError(
+            f"the Born charges in '{path}' sum to {np.abs(drift).max():.2f} e instead of zero.",
+            "They belong to another structure, are in another order, or are not converged.",
+            "Check the order of the atoms and the k mesh of the calculation.",
+        )
+    source = (
+        f"BORN file {path.name}; symmetrisation changed Z* by {charge_change:.1e} e and epsilon by "
+        f"{epsilon_change:.1e}; charge sum {np.abs(drift).max():.1e} e removed"
+    )
+    logger.info("%s", source)
+    return DielectricData(
+        epsilon_infinity=symmetric,
+        born_charges=expanded - drift / crystal.n_atoms,
+        source=source,
+    )
+
+
+def _read_rows(path: Path) -> Array:
+    """Return permittivity and charges as written, (1 + n_rows, 3, 3)."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StructureError(
+            f"BORN file '{path}' cannot be read: {error}", fix="Check the path."
+        ) from error
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        words = line.split("#")[0].split()
+        if not words:
+            continue
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            values = []
+        if len(values) != 9 or not np.isfinite(values).all():
+            raise StructureError(
+                f"line {number} of BORN file '{path}' is not nine numbers: '{line.strip()[:60]}'.",
+                "Each line after the first holds the nine components of one tensor.",
+                "Write the file again; its first line is a unit factor or a comment.",
+            )
+        rows.append(np.reshape(values, (3, 3)))
+    if len(rows) < 2:
+        raise StructureError(
+            f"BORN file '{path}' holds {len(rows)} tensors.",
+            "It needs the permittivity and the charge of at least one atom.",
+            "Write the file again; its first line is a unit factor or a comment.",
+        )
+    return np.array(rows)
+
+
+def _representatives(symmetry: Symmetry) -> list[int]:
+    """Return the first atom of each orbit, in the order of the structure."""
+    _, first = np.unique(symmetry.equivalent_atoms, return_index=True)
+    return sorted(int(i) for i in first)
+
+
+def _expand(given: dict[int, Array], crystal: Crystal, symmetry: Symmetry) -> tuple[Array, float]:
+    """Return Z* of all atoms and the largest change of a given component."""
+    columns = crystal.lattice.T
+    inverse = np.linalg.inv(columns)
+    total = np.zeros((crystal.n_atoms, 3, 3))
+    count = np.zeros(crystal.n_atoms)
+    for rotation, translation in zip(symmetry.rotations, symmetry.translations, strict=True):
+        R = columns @ rotation @ inverse
+        images = _images(crystal, rotation, translation)
+        for atom, charge in given.items():
+            total[images[atom]] += R @ charge @ R.T
+            count[images[atom]] += 1
+    expanded = total / count[:, None, None]
+    change = max(float(np.abs(expanded[atom] - charge).max()) for atom, charge in given.items())
+    return expanded, change
+
+
+def _images(
+    crystal: Crystal, rotation: NDArray[np.int64], translation: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the atom onto which an operation carries each atom."""
+    moved = crystal.fractional @ rotation.T + translation
+    difference = moved[:, None, :] - crystal.fractional[None, :, :]
+    difference -= np.round(difference)
+    distance = np.linalg.norm(difference @ crystal.lattice, axis=2)
+    distance[crystal.numbers[:, None] != crystal.numbers[None, :]] = np.inf
+    return np.asarray(np.argmin(distance, axis=1))
+
+
+def _check(path: Path, what: str, change: float, scale: float) -> None:
+    if change > SYMMETRY_LIMIT * scale:
+        raise StructureError(
+            f"the {what} in '{path}' break the symmetry of the crystal: averaging over the space "
+            f"group changes a component by {change:.3g} of {scale:.3g}.",
+            "The rows are in another order than the atoms, or the tensors refer to other axes.",
+            "Write the tensors in the Cartesian frame and the atom order of the structure file.",
+        )

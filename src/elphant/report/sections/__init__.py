@@ -1,0 +1,1 @@
+"""Sections of the report: each module turns a run into one section."""

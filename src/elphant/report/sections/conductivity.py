@@ -1,0 +1,206 @@
+"""The tensors: thermal conductivity in three frames, with every doubt beside it."""
+
+from __future__ import annotations
+
+from elphant.crystal import AXES, CARTESIAN_AXES
+from elphant.report.model import (
+    Block,
+    KeyNumber,
+    KeyNumbers,
+    Notice,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from elphant.report.plots.appearance import axis_label
+from elphant.report.run_data import RunData, ThermalConductivity
+from elphant.report.text import fixed, listing, mesh_text, number
+
+UNIT = "W m⁻¹ K⁻¹"
+REFERENCE_TEMPERATURE = 300.0  # K
+#: Rows of the κ(T) table; longer series are thinned, the CSV file holds all.
+MOST_ROWS = 20
+
+
+def conductivity_section(run: RunData) -> Section:
+    """Return the section of the thermal conductivity."""
+    record = run.conductivity(REFERENCE_TEMPERATURE)
+    if record is None:
+        text = "This run did not compute a thermal conductivity."
+        blocks: tuple[Block, ...] = (*doubt_notices(run), Paragraph(text=text))
+        return Section(identifier="tensors", title="Thermal conductivity", blocks=blocks)
+    blocks = (
+        Paragraph(text=_headline(record)),
+        key_numbers(run, record),
+        *doubt_notices(run),
+        Row(blocks=_three_frames(record)),
+        Paragraph(text=_frame_text(run), muted=True),
+        _temperature_table(run),
+        Paragraph(text=_settings_text(record), muted=True),
+    )
+    return Section(identifier="tensors", title="Thermal conductivity", blocks=blocks)
+
+
+def doubt_word(run: RunData) -> str:
+    """Return the words printed beside a number that must not be taken at face value."""
+    severities = {flag.severity for flag in run.doubts}
+    if "invalid" in severities:
+        return "invalid: see the check below"
+    if run.is_quick:
+        return "quick preset: not converged"
+    return "doubtful: see the check below" if severities else ""
+
+
+def doubt_notices(run: RunData) -> tuple[Notice, ...]:
+    """Return everything that a reader must know before using the numbers, the worst first."""
+    notices = [
+        Notice(severity=flag.severity, title=flag_title(flag.name), text=flag.message)
+        for flag in run.doubts
+    ]
+    if run.is_quick:
+        text = (
+            "Coarse mesh and small supercells: good for a first look and for trends. The numbers "
+            "are not converged and are not meant for publication. Run the standard preset."
+        )
+        notices.append(Notice(severity="warning", title="Quick preset.", text=text))
+    return tuple(notices)
+
+
+def flag_title(name: str) -> str:
+    """Return the machine-readable name of a flag as the first words of a sentence."""
+    words = name.replace("_", " ").strip()
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def key_numbers(run: RunData, record: ThermalConductivity) -> KeyNumbers:
+    """Return the three headline numbers."""
+    doubt = doubt_word(run)
+    items = []
+    for axis in AXES:
+        error = (record.standard_error or {}).get(axis)
+        items.append(
+            KeyNumber(
+                label=f"along {axis_label(run, axis)}",
+                value=number(record.axes[axis], 3) + (f" ± {number(error, 2)}" if error else ""),
+                unit=UNIT,
+                detail=f"{record.method}, {record.temperature:g} K",
+                marker=axis,
+                doubt=doubt,
+            )
+        )
+    return KeyNumbers(items=tuple(items))
+
+
+def _headline(record: ThermalConductivity) -> str:
+    largest = max(AXES, key=lambda axis: record.axes[axis])
+    smallest = min(AXES, key=lambda axis: record.axes[axis])
+    mean = sum(record.cartesian[i][i] for i in range(3)) / 3
+    text = f"Lattice thermal conductivity at {record.temperature:g} K ({record.method}). "
+    if record.axes[smallest] <= 0 or record.axes[largest] / record.axes[smallest] < 1.02:
+        return f"{text}One third of the trace is {number(mean, 3)} {UNIT}."
+    ratio = record.axes[largest] / record.axes[smallest]
+    return (
+        f"{text}It is largest along {largest} and smallest along {smallest}, a ratio of "
+        f"{ratio:.1f}; one third of the trace is {number(mean, 3)} {UNIT}."
+    )
+
+
+def _three_frames(record: ThermalConductivity) -> tuple[Table, ...]:
+    cartesian = Table(
+        caption=f"Cartesian frame of the input ({UNIT})",
+        headers=("", *CARTESIAN_AXES),
+        rows=tuple(
+            (name, *(fixed(value, _decimals(record)) for value in row))
+            for name, row in zip(CARTESIAN_AXES, record.cartesian, strict=True)
+        ),
+    )
+    decimals = _decimals(record)
+    along = Table(
+        caption=f"Crystal axes ({UNIT})",
+        headers=("direction", "along a, b, c", "along a*, b*, c*"),
+        rows=tuple(
+            (
+                f"{axis}, {axis}*",
+                fixed(record.axes[axis], decimals),
+                fixed(record.reciprocal_axes.get(f"{axis}*"), decimals),
+            )
+            for axis in AXES
+        ),
+    )
+    values, axes, labels = (record.principal[key] for key in ("values", "axes", "labels"))
+    principal = Table(
+        caption=f"Principal frame ({UNIT})",
+        headers=("direction", "value", "unit vector (x, y, z)"),
+        rows=tuple(
+            (
+                label if label != "general" else f"axis {i + 1}",
+                fixed(value, decimals),
+                "(" + ", ".join(fixed(component, 3) for component in axis) + ")",
+            )
+            for i, (value, axis, label) in enumerate(zip(values, axes, labels, strict=True))
+        ),
+    )
+    return cartesian, along, principal
+
+
+def _decimals(record: ThermalConductivity) -> int:
+    """Decimals that give the largest component four digits."""
+    largest = max(abs(value) for row in record.cartesian for value in row)
+    return 1 if largest >= 100 else 2 if largest >= 10 else 3 if largest >= 1 else 4
+
+
+def _frame_text(run: RunData) -> str:
+    labels = run.frame.cartesian_labels
+    named = [f"{name} = {label}" for name, label in labels.items() if label != "general"]
+    general = [name for name, label in labels.items() if label == "general"]
+    text = "The Cartesian frame is that of the input structure; nothing was rotated. "
+    if named:
+        text += f"In it {listing(named)} of the user's cell"
+        text += f"; {listing(general)} follows no simple lattice direction. " if general else ". "
+    angles = ", ".join(f"{angle:.2f}°" for angle in run.frame.axis_angles)
+    return (
+        f"{text}Angles between (b, c), (a, c), (a, b): {angles}. Along an axis means n·κ·n for "
+        "the unit vector n of that axis."
+    )
+
+
+def _temperature_table(run: RunData) -> Table:
+    temperatures = run.temperatures
+    if len(temperatures) > MOST_ROWS:
+        step = -(-len(temperatures) // MOST_ROWS)
+        temperatures = temperatures[::step]
+    levels = {record.level for record in run.thermal_conductivity}
+    prefix = f"{levels.pop()}, " if len(levels) == 1 else ""
+    headers = [f"{axis}, {method.removeprefix(prefix)}" for method in run.methods for axis in AXES]
+    rows = []
+    for temperature in temperatures:
+        cells = []
+        for method in run.methods:
+            record = run.conductivity(temperature, method)
+            same = record is not None and record.temperature == temperature
+            cells += [number(record.axes[axis], 4) if same and record else "–" for axis in AXES]
+        rows.append((f"{temperature:g} K", *cells))
+    return Table(
+        caption=f"Along the crystal axes against temperature ({prefix}{UNIT})",
+        headers=("temperature", *headers),
+        rows=tuple(rows),
+    )
+
+
+def _settings_text(record: ThermalConductivity) -> str:
+    boundary = record.boundary_mfp_um
+    parts = [
+        f"mesh {mesh_text(record.mesh)}",
+        f"broadening: {record.broadening}",
+        "isotope scattering included" if record.isotope else "no isotope scattering",
+        "no boundary scattering"
+        if boundary is None
+        else f"boundary scattering with a mean free path of {boundary:g} µm",
+    ]
+    if record.symmetry_residual is not None:
+        parts.append(
+            "the tensor was averaged over the point group, which changed it by "
+            f"{number(100 * record.symmetry_residual, 2)} %"
+        )
+    return f"{'; '.join(parts)[:1].upper()}{'; '.join(parts)[1:]}."

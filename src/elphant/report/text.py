@@ -1,0 +1,87 @@
+"""Numbers and names as a reader expects them in print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def formula_text(formula: str) -> str:
+    """Return a formula with lowered digits: ``Sb2Se3`` becomes ``Sb₂Se₃``."""
+    return re.sub(r"(?<=[A-Za-z)])\d+", lambda match: match[0].translate(_SUBSCRIPTS), formula)
+
+
+def unit_text(unit: str) -> str:
+    """Return a unit with raised exponents: ``W m^-1 K^-1`` becomes ``W m⁻¹ K⁻¹``."""
+    return re.sub(r"\^(-?\d+)", lambda match: match[1].translate(_SUPERSCRIPTS), unit)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Return a number with ``digits`` significant digits and a real minus sign; – for None."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    text = f"{value:.{digits}g}"
+    if "e" not in text:
+        text = _padded(value, digits)
+        return text.replace("-", "−")
+    mantissa, exponent = text.split("e")
+    raised = str(int(exponent)).translate(_SUPERSCRIPTS)
+    return f"{mantissa} × 10{raised}".replace("-", "−")
+
+
+def _padded(value: float, digits: int) -> str:
+    """Keep trailing zeros, so that columns of numbers show one precision."""
+    text = f"{value:#.{digits}g}"
+    return text.rstrip(".")
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """Return a number with ``decimals`` places; – for None."""
+    if value is None:
+        return "–"
+    text = f"{value:.{decimals}f}"
+    return (text[1:] if float(text) == 0 and text[0] == "-" else text).replace("-", "−")
+
+
+def signed_percent(value: float) -> str:
+    """Return ``+0.12 %``."""
+    return f"{value:+.2f} %".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as a person would say it: ``21 s``, ``4 min 10 s``, ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 100:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def mesh_text(mesh: Sequence[int]) -> str:
+    """Return ``3 × 7 × 3``."""
+    return " × ".join(str(n) for n in mesh)
+
+
+def supercell_text(matrix: Sequence[Sequence[int]]) -> str:
+    """Return ``1 × 3 × 1`` for a diagonal matrix, else its rows."""
+    diagonal = all(matrix[i][j] == 0 for i in range(3) for j in range(3) if i != j)
+    if diagonal:
+        return mesh_text([matrix[i][i] for i in range(3)])
+    rows = "; ".join(" ".join(str(n).replace("-", "−") for n in row) for row in matrix)
+    return f"[{rows}]"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

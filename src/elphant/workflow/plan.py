@@ -1,0 +1,152 @@
+"""``--dry-run``: what a run would do, with counts, time and memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from elphant.config.models import RunConfig
+from elphant.crystal import Crystal, Frame, find_symmetry
+from elphant.crystal.io import read_crystal
+from elphant.engine.device import resolve_device
+from elphant.engine.memory import parse_memory
+from elphant.engine.progress import Progress
+from elphant.phonon.displacement import DisplacementPlan, plan_displacements, plan_gamma_check
+from elphant.workflow.potential_source import PotentialSource
+from elphant.workflow.run import Job
+from elphant.workflow.scattering_cost import scattering_cost
+from elphant.workflow.settings import (
+    conductivity_settings,
+    displacement_settings,
+    harmonic_mesh,
+)
+
+#: Evaluations of the unit cell that a relaxation to 1e-4 eV/Å usually takes.
+TYPICAL_RELAXATION_STEPS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """Stages with their counts and estimates.
+
+    Attributes
+    ----------
+    heading : str
+    lines : tuple of (stage, what, seconds)
+    memory_gb : float
+        Estimated peak of the scattering stage.
+    memory_bound_gb : float
+    """
+
+    heading: str
+    lines: tuple[tuple[str, str, float], ...]
+    memory_gb: float
+    memory_bound_gb: float
+
+    @property
+    def seconds(self) -> float:
+        """Estimated wall time."""
+        return sum(seconds for _, _, seconds in self.lines)
+
+    def text(self) -> str:
+        """Return the plan for a reader."""
+        rows = [self.heading]
+        rows += [f"{stage:16s} ~{_duration(s):>8s}  {what}" for stage, what, s in self.lines]
+        rows.append(f"{'total':16s} ~{_duration(self.seconds):>8s}  on this machine, one process")
+        fits = "fits" if self.memory_gb <= self.memory_bound_gb else "DOES NOT FIT"
+        rows.append(
+            f"memory of the scattering stage ~{self.memory_gb:.1f} GB, {fits} into the bound of "
+            f"{self.memory_bound_gb:.1f} GB"
+        )
+        rows.append("nothing was computed (--dry-run)")
+        return "\n".join(rows)
+
+
+def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
+    """Return the plan of a run, without running it.
+
+    The potential is loaded and evaluated on the unit cell twice, to know its speed here; counts
+    refer to the structure before relaxation, which has the same symmetry.
+
+    Raises
+    ------
+    ElphantError
+        For the same bad input that would stop the run itself.
+    """
+    if job.force_constants is not None:
+        from elphant.phonon.adapters.import_files import load_force_constants
+
+        imported = load_force_constants(job.force_constants, None)
+        crystal, lattice = imported.unitcell, imported.primitive_lattice
+        lines: list[tuple[str, str, float]] = []
+    else:
+        crystal = read_crystal(job.structure)
+        lines, lattice = _model_lines(crystal, config, progress)
+    solver = "bte" if "bte" in config.conductivity.solver else "rta"
+    settings = conductivity_settings(config, lattice, solver)
+    symmetry = find_symmetry(crystal, config.symmetry.tolerance)
+    cost = scattering_cost(crystal, symmetry, lattice, settings, config)
+    mesh = "×".join(str(n) for n in settings.mesh)
+    dos = "×".join(str(n) for n in harmonic_mesh(config, lattice))
+    lines.append(("harmonic", f"bands, density of states on a {dos} mesh", cost.harmonic_seconds))
+    lines.append(
+        (
+            "scattering",
+            f"{solver.upper()} on a {mesh} mesh, about {cost.n_irreducible} irreducible q points, "
+            f"{cost.n_branches} branches",
+            cost.scattering_seconds,
+        )
+    )
+    frame = Frame.of(crystal, symmetry)
+    return RunPlan(
+        heading=f"{crystal}; space group {frame.space_group}, setting {frame.setting}",
+        lines=tuple(lines),
+        memory_gb=cost.memory_gb,
+        memory_bound_gb=parse_memory(config.execution.memory),
+    )
+
+
+def _model_lines(
+    crystal: Crystal, config: RunConfig, progress: Progress
+) -> tuple[list[tuple[str, str, float]], object]:
+    source = PotentialSource(config.potential, resolve_device(config.execution.device))
+    try:
+        with progress.task("measuring the speed of the potential", 2) as task:
+            per_atom = _seconds_per_atom(crystal, source, task.advance)
+    finally:
+        source.close()
+    symmetry = find_symmetry(crystal, config.symmetry.tolerance)
+    settings = displacement_settings(config)
+    plans = plan_displacements(crystal, symmetry, settings)
+    if config.displacements.check_gamma:
+        plans.append(plan_gamma_check(crystal, symmetry, settings.amplitude_second))
+    lines = []
+    if config.relaxation.enabled:
+        steps = min(TYPICAL_RELAXATION_STEPS, config.relaxation.max_steps)
+        text = f"about {steps} steps of {crystal.n_atoms} atoms"
+        lines.append(("relax", text, steps * crystal.n_atoms * per_atom))
+    lines += [(f"forces-{p.label}", p.summary(), _atoms(p) * per_atom) for p in plans]
+    return lines, plans[0].primitive_matrix.T @ crystal.lattice
+
+
+def _seconds_per_atom(crystal: Crystal, source: PotentialSource, advance: object) -> float:
+    """Return the time per atom of one evaluation; the first one only warms up."""
+    potential = source.get()
+    potential.evaluate([crystal])
+    advance()  # type: ignore[operator]
+    start = time.perf_counter()
+    potential.evaluate([crystal])
+    advance()  # type: ignore[operator]
+    return (time.perf_counter() - start) / crystal.n_atoms
+
+
+def _atoms(plan: DisplacementPlan) -> int:
+    return plan.n_atom_evaluations
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,171 @@
+"""A finished run as an object for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elphant.config.loading import build_config
+from elphant.crystal import Frame
+from elphant.engine.progress import Progress
+from elphant.errors import ConfigurationError, StoreError
+from elphant.quality import QualityFlag
+from elphant.store.atomic import read_json
+from elphant.store.run_directory import RunDirectory
+from elphant.tensors import TransportTensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunResult:
+    """Results of a run directory.
+
+    Attributes
+    ----------
+    directory : Path
+    content : mapping
+        Content of ``results.json``.
+    """
+
+    directory: Path
+    content: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, directory: str | Path) -> RunResult:
+        """Read a finished run.
+
+        Raises
+        ------
+        StoreError
+            If there is no finished run in ``directory``.
+        """
+        run = RunDirectory.open(Path(directory))
+        return cls(directory=run.path, content=read_json(run.results))
+
+    @property
+    def frame(self) -> Frame:
+        """Frame of all tensors."""
+        return Frame.from_dict(self.content["frame"])
+
+    @property
+    def flags(self) -> tuple[QualityFlag, ...]:
+        """Quality flags, doubts first."""
+        flags = [QualityFlag(**record) for record in self.content["quality"]]
+        order = {"invalid": 0, "warning": 1, "info": 2}
+        return tuple(sorted(flags, key=lambda flag: order[flag.severity]))
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Temperatures of the conductivity, K."""
+        records = self.content["thermal_conductivity"]
+        return tuple(sorted({record["temperature"] for record in records}))
+
+    def thermal_conductivity(
+        self, temperature: float = 300.0, solver: str | None = None
+    ) -> TransportTensor:
+        """Return the conductivity tensor, W m⁻¹ K⁻¹.
+
+        Parameters
+        ----------
+        temperature : float, K
+            One of :attr:`temperatures`.
+        solver : {"rta", "bte"}, optional
+            The most complete one that was run, if not given.
+
+        Raises
+        ------
+        StoreError
+            If the run has no such record.
+        """
+        records = [
+            record
+            for record in self.content["thermal_conductivity"]
+            if abs(record["temperature"] - temperature) < 1e-6
+            and solver in (None, record["solver"])
+        ]
+        if not records:
+            raise StoreError(
+                f"this run has no conductivity at {temperature:g} K with solver {solver or 'any'}.",
+                fix=f"Available: {', '.join(f'{t:g} K' for t in self.temperatures)}.",
+            )
+        chosen = sorted(records, key=lambda record: str(record["solver"]))[0]  # bte before rta
+        values = np.array(chosen["cartesian"])
+        return TransportTensor(values=values, unit=chosen["unit"], frame=self.frame)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``results.json``."""
+        return dict(self.content)
+
+    def summary(self) -> str:
+        """Return κ along the crystal axes and the doubts, as text."""
+        lines = [f"{self.content['structure']['formula']}, {self.frame.space_group}"]
+        for record in self.content["thermal_conductivity"]:
+            axes = ", ".join(f"{axis} {value:.4g}" for axis, value in record["axes"].items())
+            lines.append(
+                f"{record['temperature']:7.1f} K  {record['solver']:4s} {axes}  {record['unit']}"
+            )
+        lines += [f"{f.severity}: {f.message}" for f in self.flags if f.severity != "info"]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(self.summary())}</pre>"
+
+
+def run(
+    structure: Any = None,
+    *,
+    force_constants: str | Path | None = None,
+    output: str | Path | None = None,
+    config: str | Path | None = None,
+    preset: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> RunResult:
+    """Compute the lattice thermal conductivity and return the results.
+
+    Parameters
+    ----------
+    structure : path-like, Crystal, ase.Atoms, pymatgen Structure or PhonopyAtoms, optional
+        The crystal.
+    force_constants : path-like, optional
+        phonopy or phono3py files used instead of a potential.
+    output : path-like, optional
+        Run directory; ``NAME.run`` by default. An existing one is continued.
+    config : path-like, optional
+        YAML file of options.
+    preset : {"quick", "standard"}, optional
+    progress : Progress, optional
+        Receiver of progress; silent by default.
+    **options
+        Any option by section, for example ``potential={"dispersion": "d3bj"}`` or
+        ``conductivity={"mesh": (9, 9, 9)}``.
+
+    Raises
+    ------
+    ElphantError
+        For bad input, a missing model, too little memory, and so on.
+    """
+    from elphant.workflow.run import Job, run_phonon_job
+
+    wrong = [name for name, value in options.items() if not isinstance(value, Mapping)]
+    if wrong:
+        raise ConfigurationError(
+            f"option {wrong[0]!r} is not a section of options.",
+            fix="Write for example conductivity={'mesh': (9, 9, 9)}.",
+        )
+    flags = {f"{section}.{key}": v for section, group in options.items() for key, v in group.items()}
+    outcome = run_phonon_job(
+        Job(
+            structure=structure,
+            force_constants=Path(force_constants) if force_constants is not None else None,
+        ),
+        build_config(file=Path(config) if config else None, flags={"preset": preset, **flags}),
+        output=Path(output) if output else None,
+        progress=progress,
+    )
+    return RunResult.load(outcome.directory)

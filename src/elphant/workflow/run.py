@@ -1,0 +1,347 @@
+"""The phonon job: crystal file (or force constants) to conductivity tensor and results."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from elphant.config.loading import to_yaml
+from elphant.config.models import RunConfig
+from elphant.crystal import Crystal, Frame, Symmetry, find_symmetry
+from elphant.crystal.io import read_crystal, write_structure_files
+from elphant.engine.device import resolve_device
+from elphant.engine.memory import parse_memory
+from elphant.engine.progress import Progress, SilentProgress
+from elphant.engine.shard import Shard
+from elphant.errors import ConfigurationError, PhysicsError, StoreError
+from elphant.models.dielectric.born import read_born
+from elphant.quality import QualityFlag
+from elphant.store.atomic import (
+    canonical_json,
+    read_json,
+    sha256_of_file,
+    write_json,
+    write_text,
+)
+from elphant.store.run_directory import RunDirectory
+from elphant.workflow.citations import citations_of
+from elphant.workflow.context import OtherShardsPending, RunContext
+from elphant.workflow.exchange import write_exchange_files
+from elphant.workflow.potential_source import PotentialSource
+from elphant.workflow.results import PhononRun, RunRecord, write_results
+from elphant.workflow.settings import conductivity_settings, harmonic_mesh
+from elphant.workflow.stages.displace import displace_stage
+from elphant.workflow.stages.force_constants import (
+    ForceConstantsResult,
+    fit_stage,
+    import_stage,
+)
+from elphant.workflow.stages.forces import forces_stage
+from elphant.workflow.stages.harmonic import harmonic_stage
+from elphant.workflow.stages.relax import relax_stage
+from elphant.workflow.stages.scattering import (
+    conductivity_stage,
+    scattering_stage,
+    with_solver,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """What a call of the workflow achieved.
+
+    Attributes
+    ----------
+    directory : Path
+        The run directory.
+    results : dict or None
+        Content of ``results.json``; None while other shards are missing.
+    pending : str
+        What is still missing; empty when the run is complete.
+    computed : tuple of str
+        Stages computed by this call; empty when everything was reused.
+    """
+
+    directory: Path
+    results: dict[str, Any] | None
+    pending: str
+    computed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be computed, and from what.
+
+    Attributes
+    ----------
+    structure : path-like or structure object, optional
+        Needed unless force constants are given.
+    force_constants : Path, optional
+        phonopy or phono3py files that replace the potential.
+    """
+
+    structure: Any = None
+    force_constants: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.structure is None) == (self.force_constants is None):
+            raise ConfigurationError(
+                "give either a structure file or --force-constants.",
+                fix="For example: elphant kappa Sb2Se3.cif",
+            )
+
+    @property
+    def label(self) -> str:
+        """Name of the run directory when the user gives none."""
+        source = self.force_constants or self.structure
+        if isinstance(source, str | Path):
+            name = Path(source).name
+            for suffix in Path(source).suffixes[::-1]:
+                name = name.removesuffix(suffix)
+            return name or "elphant"
+        return read_crystal(source).formula
+
+
+def run_phonon_job(
+    job: Job,
+    config: RunConfig,
+    *,
+    output: Path | None = None,
+    shard: Shard = Shard(),  # noqa: B008  immutable
+    progress: Progress | None = None,
+) -> RunOutcome:
+    """Compute the lattice thermal conductivity of ``job`` and write the run directory.
+
+    Finished stages are reused, so the same call again continues where a killed one stopped.
+
+    Raises
+    ------
+    ElphantError
+        For bad input, a missing model, too little memory, a full disk, and so on.
+    """
+    crystal = read_crystal(job.structure) if job.structure is not None else None
+    directory = RunDirectory.create(output or Path(f"{job.label}.run"))
+    context = RunContext(
+        directory=directory,
+        config=config,
+        shard=shard,
+        device=resolve_device(config.execution.device),
+        memory_gb=parse_memory(config.execution.memory),
+        progress=progress or SilentProgress(),
+    )
+    directory.append_log("run started", command=command_line(), shard=str(shard))
+    write_text(directory.configuration, to_yaml(config))
+    try:
+        run, input_record = _compute(context, job, crystal)
+    except OtherShardsPending as pending:
+        directory.append_log("shard finished", detail=str(pending))
+        return RunOutcome(
+            directory=directory.path,
+            results=None,
+            pending=str(pending),
+            computed=tuple(context.computed),
+        )
+    results = _publish(context, run, input_record)
+    return RunOutcome(
+        directory=directory.path, results=results, pending="", computed=tuple(context.computed)
+    )
+
+
+def command_line() -> str:
+    """Return the command that started this process, ready to paste."""
+    program = Path(sys.argv[0]).name or "python"
+    return shlex.join([program, *sys.argv[1:]])
+
+
+def _compute(
+    context: RunContext, job: Job, crystal: Crystal | None
+) -> tuple[PhononRun, Mapping[str, str]]:
+    relaxation = potential = None
+    if crystal is None:
+        assert job.force_constants is not None
+        source, input_record = _imported(context, job.force_constants)
+        crystal = source.force_constants.unitcell
+        symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
+    else:
+        input_record = _input_record(job.structure, crystal)
+        _keep_input(context, job.structure, crystal)
+        model = PotentialSource(context.config.potential, context.device)
+        try:
+            relaxed = relax_stage(context, crystal, model)
+            crystal, relaxation, potential = relaxed.crystal, relaxed.record, relaxed.card
+            context.flags.extend(relaxed.flags)
+            symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
+            source = _fitted(context, crystal, symmetry, model)
+        finally:
+            model.close()
+    context.flags.extend(source.flags)
+    return _phonons(context, crystal, symmetry, source, relaxation, potential), input_record
+
+
+def _fitted(
+    context: RunContext, crystal: Crystal, symmetry: Symmetry, model: PotentialSource
+) -> ForceConstantsResult:
+    born = context.config.phonons.born
+    dielectric = read_born(Path(born), crystal, symmetry) if born else None
+    plans = displace_stage(context, crystal, symmetry)
+    computed = _all_forces(context, plans, model)
+    forces, keys = [pair[0] for pair in computed], [pair[1] for pair in computed]
+    return fit_stage(context, crystal, plans, forces, keys, dielectric)
+
+
+def _all_forces(context: RunContext, plans: Any, model: PotentialSource) -> list[Any]:
+    """Run the forces stage of every plan; a shard works on all of them before it stops."""
+    computed, pending = [], None
+    for plan in plans:
+        try:
+            computed.append(forces_stage(context, plan, model))
+        except OtherShardsPending as missing:
+            pending = pending or missing
+    if pending:
+        raise pending
+    return computed
+
+
+def _imported(context: RunContext, path: Path) -> tuple[ForceConstantsResult, Mapping[str, str]]:
+    born = context.config.phonons.born
+    source = import_stage(context, path, Path(born) if born else None)
+    if source.force_constants.third is None:
+        raise PhysicsError(
+            f"'{path}' holds no third-order force constants.",
+            "Phonon scattering needs the third order; second order alone gives no conductivity.",
+            "Give a phono3py file or folder (phono3py_params.yaml, or fc2.hdf5 and fc3.hdf5).",
+        )
+    digest = sha256_of_file(path) if path.is_file() else source.key
+    return source, {"input_file": str(path), "input_sha256": digest}
+
+
+def _phonons(
+    context: RunContext,
+    crystal: Crystal,
+    symmetry: Symmetry,
+    source: ForceConstantsResult,
+    relaxation: dict[str, Any] | None,
+    potential: dict[str, Any] | None,
+) -> PhononRun:
+    """Run all stages that start from force constants."""
+    primitive = source.force_constants.primitive_lattice
+    solvers = context.config.conductivity.solver
+    harmonic = harmonic_stage(context, source, symmetry, harmonic_mesh(context.config, primitive))
+    context.flags.extend(harmonic.flags)
+    # The rates of the full equation serve the relaxation-time approximation as well.
+    main = "bte" if "bte" in solvers else "rta"
+    settings = conductivity_settings(context.config, primitive, main)
+    block, key = scattering_stage(context, source, settings)
+    conductivities = {
+        solver: conductivity_stage(
+            context, source, with_solver(settings, solver), block, key, symmetry
+        )
+        for solver in solvers
+    }
+    context.flags.extend(_distinct(conductivities.values()))
+    context.flags.extend(preset_flags(context.config))
+    return PhononRun(
+        crystal=crystal,
+        symmetry=symmetry,
+        frame=Frame.of(crystal, symmetry),
+        relaxation=relaxation,
+        potential=potential,
+        force_constants=source,
+        harmonic=harmonic,
+        settings=settings,
+        conductivities=conductivities,
+        flags=tuple(context.flags),
+    )
+
+
+def preset_flags(config: RunConfig) -> list[QualityFlag]:
+    """Return the doubt that comes with unconverged settings."""
+    if config.preset != "quick":
+        return []
+    return [
+        QualityFlag(
+            name="preset",
+            severity="warning",
+            message="quick preset: supercells, cut-off and q mesh are not converged; use it to "
+            "look, not to publish",
+        )
+    ]
+
+
+def _publish(
+    context: RunContext, run: PhononRun, input_record: Mapping[str, str]
+) -> dict[str, Any]:
+    """Write the results, unless those of exactly these stages and options are there already."""
+    directory = context.directory
+    address = {"stages": context.keys, "config": context.config.model_dump(mode="json")}
+    run_key = sha256(canonical_json(address).encode()).hexdigest()
+    earlier = _published(directory, run_key)
+    if earlier is not None:
+        return earlier
+    structure = directory.structure
+    structure.mkdir(parents=True, exist_ok=True)
+    stem = "relaxed" if run.relaxation else "used"
+    write_structure_files(run.crystal, structure / stem)
+    write_json(structure / "frame.json", run.frame.to_dict())
+    write_exchange_files(directory, run)
+    record = RunRecord(
+        command=command_line(),
+        input_file=input_record["input_file"],
+        input_sha256=input_record["input_sha256"],
+        preset=context.config.preset,
+        run_key=run_key,
+        seeds={"displacements": context.config.displacements.seed} if run.potential else {},
+        timings=dict(context.timings),
+        citations=citations_of(run),
+    )
+    results = write_results(directory, run, record)
+    directory.append_log("run finished", computed=context.computed)
+    return results
+
+
+def _published(directory: RunDirectory, run_key: str) -> dict[str, Any] | None:
+    """Return earlier results with this key; damaged ones count as absent and are written anew."""
+    try:
+        results: dict[str, Any] = read_json(directory.results)
+        if results["provenance"]["run_key"] == run_key and directory.data.exists():
+            return results
+    except (StoreError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _keep_input(context: RunContext, structure: Any, crystal: Crystal) -> None:
+    """Copy the input into the run directory, so that it explains itself."""
+    folder = context.directory.structure
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(structure, str | Path):
+        target = folder / f"input-{Path(structure).name}"
+        if not target.exists():
+            shutil.copyfile(structure, target)
+    else:
+        write_structure_files(crystal, folder / "input")
+
+
+def _input_record(structure: Any, crystal: Crystal) -> dict[str, str]:
+    if isinstance(structure, str | Path):
+        path = Path(structure)
+        return {"input_file": str(path), "input_sha256": sha256_of_file(path)}
+    return {"input_file": type(structure).__name__, "input_sha256": crystal.digest()}
+
+
+def _distinct(conductivities: Any) -> list[QualityFlag]:
+    """Return the flags of all solvers, each once."""
+    flags: dict[tuple[str, str], QualityFlag] = {}
+    for result in conductivities:
+        for flag in result.flags:
+            flags.setdefault((flag.name, flag.message), flag)
+    return list(flags.values())

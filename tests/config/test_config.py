@@ -1,0 +1,83 @@
+"""Configuration: precedence, unknown keys, and values out of range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from elphant.config.loading import build_config, option_table, to_yaml
+from elphant.config.presets import PRESETS
+from elphant.errors import ConfigurationError
+
+
+def test_flags_beat_file_beats_preset_beats_default(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("preset: standard\nconductivity: {mesh: [5, 5, 5], isotopes: false}\n")
+    config = build_config(file=file, flags={"conductivity.mesh": (7, 7, 7), "preset": None})
+    assert config.preset == "standard"
+    assert config.conductivity.mesh == (7, 7, 7)
+    assert config.conductivity.isotopes is False
+    preset = PRESETS["standard"]["displacements"]["length_third"]
+    assert config.displacements.length_third == preset
+    assert config.potential.dtype == "float64"
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_resolved_configuration_round_trips(tmp_path: Path, preset: str) -> None:
+    config = build_config(flags={"preset": preset, "phonons.born": "BORN"})
+    file = tmp_path / "run.yaml"
+    file.write_text(to_yaml(config))
+    assert build_config(file=file) == config
+
+
+def test_every_option_is_described_and_can_be_set() -> None:
+    rows = list(option_table())
+    assert len(rows) > 35
+    assert all(len(description) > 10 for _, _, description in rows)
+    tree = yaml.safe_load(to_yaml(build_config()))
+    for name, _, _ in rows:
+        node = tree
+        for part in name.split("."):
+            node = node[part]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"conductivity.mehs": 1}, "Did you mean 'mesh'"),
+        ({"condutivity.mesh": 1}, "Did you mean 'conductivity'"),
+        ({"conductivity.mesh": (0, 1, 1)}, "greater than or equal to 1"),
+        ({"conductivity.solver": "rta,lbte"}, "lbte"),
+        ({"conductivity.temperatures": ()}, "temperatures"),
+        ({"conductivity.temperatures": (-5.0,)}, "greater than 0"),
+        ({"displacements.oversampling": 0.5}, "greater than or equal to 1"),
+        ({"potential": "mace"}, "section of options"),
+        ({"preset": "quik"}, "Did you mean 'quick'"),
+    ],
+)
+def test_wrong_options_are_explained(flags: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        build_config(flags=flags)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1,\n", "preset: quick\n  x: 1\n"])
+def test_wrong_files_are_explained(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"bad\.yaml"):
+        build_config(file=file)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        build_config(file=tmp_path / "none.yaml")
+
+
+def test_empty_file_means_defaults(tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text("")
+    assert build_config(file=tmp_path / "e.yaml") == build_config()
+
+
+def test_configuration_is_frozen() -> None:
+    config = build_config()
+    with pytest.raises(ValueError, match="frozen"):
+        config.conductivity.mesh = (1, 1, 1)
