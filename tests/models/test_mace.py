@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-from elphant.models.potentials.conformance import check_potential
 
 import elphant
 from elphant.crystal import Crystal
@@ -79,6 +78,8 @@ def crystals(n: int = 4) -> list[Crystal]:
 
 
 def test_conformance(potential: WorkerPotential) -> None:
+    from elphant.models.potentials.conformance import check_potential
+
     check_potential(potential, crystals()[2])
 
 
@@ -105,6 +106,28 @@ def test_batch_equals_single_and_float64_is_honoured(potential: WorkerPotential)
         assert np.abs(alone.forces).max() > 1e-4
         # Numbers computed in float32 would survive the rounding unchanged.
         assert np.abs(alone.forces - alone.forces.astype(np.float32)).max() > 1e-12
+
+
+def test_forces_and_stress_are_derivatives_of_the_energy(potential: WorkerPotential) -> None:
+    cell, step = crystals()[2], 1e-4
+    shift, strain = np.zeros((cell.n_atoms, 3)), np.zeros((3, 3))
+    shift[3, 1] = step
+    strain[0, 1] = strain[1, 0] = step / 2
+    result, plus, minus, sheared, back = potential.evaluate(
+        [
+            cell,
+            cell.displaced(shift),
+            cell.displaced(-shift),
+            cell.replaced(lattice=cell.lattice @ (np.eye(3) + strain)),
+            cell.replaced(lattice=cell.lattice @ (np.eye(3) - strain)),
+        ]
+    )
+    force = -(plus.energy - minus.energy) / (2 * step)
+    stress = (sheared.energy - back.energy) / (2 * step) / cell.volume
+    assert abs(force) > 1e-4
+    assert abs(stress) > 1e-7
+    assert result.forces[3, 1] == pytest.approx(force, abs=1e-7)
+    assert result.stress[0, 1] == pytest.approx(stress, abs=1e-9)
 
 
 def test_unknown_element_is_refused(potential: WorkerPotential) -> None:
@@ -161,7 +184,7 @@ def test_registered_file_needs_no_trust_and_heads_and_types_differ(
 def test_untrusted_file_is_refused(mace_python: str, model_file: Path) -> None:
     with pytest.raises(ModelError, match="not declared trusted") as caught:
         _load(f"{model_file}:{HEADS[0]}", mace_python)
-    assert "--trust-model" in caught.value.fix
+    assert "--trust" in caught.value.fix
 
 
 def test_python_without_mace_is_named(model_file: Path) -> None:
@@ -224,7 +247,8 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
     atoms = Atoms(numbers=[14, 34, 51], cell=lattice, scaled_positions=places, pbc=True)
     atoms.calc = MACECalculator(
         model_paths=model, device="cpu", default_dtype="float64", head="omat_pbe")
-    ours = potential.evaluate([Crystal(lattice=lattice, fractional=places, numbers=atoms.numbers)])[0]
+    crystal = Crystal(lattice=lattice, fractional=places, numbers=atoms.numbers)
+    ours = potential.evaluate([crystal])[0]
     pairs = ((ours.energy, atoms.get_potential_energy()), (ours.forces, atoms.get_forces()),
              (ours.stress, atoms.get_stress(voigt=False)))
     record["size"] = [float(np.abs(theirs).max()) for _, theirs in pairs]

@@ -1,14 +1,15 @@
 """Synthetic run directories: a spring model of Sb2Se3 with sixty branches, same for every call.
 
-Structure and frequencies are those of a Born-von-Karman model (longitudinal and transverse springs
-that decay with distance) on the Pnma cell, scaled to a highest frequency of 6.46 THz. Rates follow a
-plausible law, 1/tau ~ f² T. Nothing here is a result; it looks like one and adds up like one.
+Frequencies are those of a Born-von-Karman model (longitudinal and transverse springs that decay
+with distance) on the Pnma cell, scaled to a highest frequency of 6.46 THz. Rates grow with f
+and temperature. Nothing here is a result; it looks like one and adds up like one.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,11 @@ _SITES = {
     51: ((0.0224, 0.3291), (0.8500, 0.9622)),
     34: ((0.0536, 0.8665), (0.2149, 0.1967), (0.3705, 0.9479)),
 }
-_PATH = (
-    (("Γ", (0, 0, 0)), ("X", (0.5, 0, 0)), ("S", (0.5, 0.5, 0)), ("Y", (0, 0.5, 0)))
-    + (("Γ", (0, 0, 0)), ("Z", (0, 0, 0.5)), ("U", (0.5, 0, 0.5)), ("R", (0.5, 0.5, 0.5)))
-    + (("T", (0, 0.5, 0.5)), ("Z", (0, 0, 0.5))),
-    (("Y", (0, 0.5, 0)), ("T", (0, 0.5, 0.5))),
-)
+_POINTS = {
+    "Γ": (0, 0, 0), "X": (0.5, 0, 0), "S": (0.5, 0.5, 0), "Y": (0, 0.5, 0), "Z": (0, 0, 0.5),
+    "U": (0.5, 0, 0.5), "R": (0.5, 0.5, 0.5), "T": (0, 0.5, 0.5),
+}  # fmt: skip
+_PATH = ("ΓXSYΓZURTZ", "YT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,7 @@ class SpringModel:
         eigenvalues, vectors = np.linalg.eigh(dynamical)
         if self.imaginary:
             # One soft optical branch, softest in the middle of the zone.
-            eigenvalues[3] -= eigenvalues[3] * 1.06 * np.exp(-4 * np.abs(np.sin(np.pi * q)).sum())
+            eigenvalues[3] -= eigenvalues[3] * 1.5 * np.exp(-np.abs(np.sin(np.pi * q)).sum())
         factor = THZ_PER_SQRT_EV_A2_AMU
         frequency = np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * factor
         rise = ((slope @ vectors) * vectors.conj()).sum(axis=1).real.T
@@ -246,8 +246,8 @@ def _write_bands(file: h5py.File, model: SpringModel, options: SyntheticOptions)
     position = 0.0
     for run in _PATH:
         starts.append(len(points))
-        for (start_label, start), (end_label, end) in zip(run, run[1:], strict=False):
-            q0, q1 = axes @ np.array(start, float), axes @ np.array(end, float)
+        for start_label, end_label in pairwise(run):
+            q0, q1 = (axes @ np.array(_POINTS[name], float) for name in (start_label, end_label))
             length = np.linalg.norm((q1 - q0) @ reciprocal)
             if len(points) == starts[-1]:
                 labels.append(start_label)

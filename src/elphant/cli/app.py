@@ -70,6 +70,7 @@ def kappa(
     mesh: opt.Mesh = None,
     solver: opt.Solver = None,
     isotopes: opt.Isotopes = None,
+    degenerate_average: opt.DegenerateAverage = None,
     boundary: opt.Boundary = None,
     broadening: opt.Broadening = None,
     imaginary_modes: opt.ImaginaryModes = None,
@@ -77,6 +78,7 @@ def kappa(
     workers: opt.Workers = None,
     memory: opt.Memory = None,
     device: opt.Device = None,
+    report_: opt.Report = True,
     dry_run: opt.DryRun = False,
 ) -> None:
     """Compute the lattice thermal conductivity tensor and write a report.
@@ -99,6 +101,7 @@ def kappa(
         "conductivity.mesh": parse_mesh(mesh),
         "conductivity.solver": solver,
         "conductivity.isotopes": isotopes,
+        "conductivity.degenerate_average": degenerate_average,
         "conductivity.boundary": boundary,
         "conductivity.broadening": parse_number_or_word(broadening),
         "conductivity.imaginary_modes": imaginary_modes,
@@ -115,6 +118,7 @@ def kappa(
         flags={**flags, **parse_assignments(set_)},
         output=output,
         shard=shard,
+        with_report=report_,
         dry_run=dry_run,
     )
 

@@ -21,14 +21,15 @@ def run_kappa(
     flags: Mapping[str, Any],
     output: Path | None,
     shard: str | None,
+    with_report: bool,
     dry_run: bool,
 ) -> None:
     """Run the phonon job, write the report and print the tensor."""
     from elphant.workflow.run import Job, run_phonon_job
 
     start = time.perf_counter()
-    config = build_config(file=config_file, flags=flags)
     job = Job(structure=structure, force_constants=force_constants)
+    config = build_config(file=config_file, flags=flags, default_preset=job.default_preset)
     part = Shard.parse(shard) if shard else Shard()
     console = error_console()
     progress = TerminalProgress(console)
@@ -44,9 +45,9 @@ def run_kappa(
             "Run the other shards; whichever comes last, or the same command again, goes on."
         )
         return
-    from elphant.report.build import write_report
+    if with_report and not _report_is_current(outcome.directory):
+        from elphant.report.build import write_report
 
-    if not _report_is_current(outcome.directory):
         with progress.task("report", 1) as task:
             write_report(outcome.directory)
             task.advance()
@@ -63,7 +64,8 @@ def run_kappa(
     console.print(
         f"{time.perf_counter() - start:.1f} s, peak memory {peak:.1f} GB", highlight=False
     )
-    print_result(f"report: {outcome.directory / 'report.html'}")
+    name = "report.html" if with_report else "results.json"
+    print_result(f"{name.split('.')[0]}: {outcome.directory / name}")
 
 
 def run_relaxation(

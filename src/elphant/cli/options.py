@@ -20,7 +20,8 @@ Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help="quick (minutes, not converged) or standard (for publication).",
+        help="quick (minutes, not converged), standard (for publication), or phono3py (its "
+        "conventions; default with --force-constants).",
         rich_help_panel=CONFIGURATION,
     ),
 ]
@@ -126,6 +127,14 @@ Isotopes = Annotated[
         "--isotopes/--no-isotopes", help="Natural isotope disorder.", rich_help_panel=PHYSICS
     ),
 ]
+DegenerateAverage = Annotated[
+    bool | None,
+    typer.Option(
+        "--degenerate-average/--no-degenerate-average",
+        help="Average over degenerate modes: independent of frame and rounding.",
+        rich_help_panel=PHYSICS,
+    ),
+]
 Boundary = Annotated[
     float | None,
     typer.Option("--boundary", help="Boundary mean free path, µm.", rich_help_panel=PHYSICS),
@@ -160,6 +169,14 @@ Memory = Annotated[
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=EXECUTION)
+]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Write figures and HTML report at the end.",
+        rich_help_panel=CONFIGURATION,
+    ),
 ]
 DryRun = Annotated[
     bool,

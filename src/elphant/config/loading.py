@@ -17,7 +17,12 @@ from elphant.errors import ConfigurationError
 Options = dict[str, Any]
 
 
-def build_config(*, file: Path | None = None, flags: Mapping[str, Any] | None = None) -> RunConfig:
+def build_config(
+    *,
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    default_preset: str = "quick",
+) -> RunConfig:
     """Return the resolved configuration.
 
     Parameters
@@ -26,6 +31,8 @@ def build_config(*, file: Path | None = None, flags: Mapping[str, Any] | None = 
         YAML file with any of the options, nested by section.
     flags : mapping, optional
         Dotted names and values, for example ``{"conductivity.mesh": (9, 9, 9)}``; these win.
+    default_preset : str
+        Preset where neither file nor flags name one.
 
     Raises
     ------
@@ -35,7 +42,7 @@ def build_config(*, file: Path | None = None, flags: Mapping[str, Any] | None = 
     """
     from_file = read_options(file) if file else {}
     from_flags = nested(flags or {})
-    preset = from_flags.get("preset", from_file.get("preset", "quick"))
+    preset = from_flags.get("preset", from_file.get("preset", default_preset))
     if preset not in PRESETS:
         raise ConfigurationError(
             f"preset {preset!r} does not exist.",

@@ -137,6 +137,11 @@ class ConductivityConfig(Section):
         "tetrahedron",
         description="Linear tetrahedra, or the standard deviation of a Gaussian, THz.",
     )
+    degenerate_average: bool = Field(
+        True,
+        description="Average over degenerate modes, so that the result depends neither on the "
+        "frame nor on rounding; phono3py's own default leaves it out.",
+    )
     imaginary_modes: Literal["error", "mask", "absolute"] = Field(
         "mask", description="What to do with imaginary modes; always counted and flagged."
     )
@@ -165,8 +170,10 @@ class ExecutionConfig(Section):
 class RunConfig(Section):
     """Resolved configuration of a run."""
 
-    preset: Literal["quick", "standard"] = Field(
-        "quick", description="quick: minutes on a laptop, not converged; standard: for publication."
+    preset: Literal["quick", "standard", "phono3py"] = Field(
+        "quick",
+        description="quick: minutes on a laptop, not converged; standard: for publication; "
+        "phono3py: the conventions of that code, default for given force constants.",
     )
     potential: PotentialConfig = PotentialConfig()
     symmetry: SymmetryConfig = SymmetryConfig()

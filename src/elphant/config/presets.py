@@ -30,4 +30,9 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "solver": ("rta", "bte"),
         },
     },
+    # What phono3py itself does when nothing is asked of it: for --force-constants, so that a user
+    # finds the numbers known from there. Better physics is one flag away (--isotopes, …).
+    "phono3py": {
+        "conductivity": {"isotopes": False, "degenerate_average": False, "solver": ("rta",)},
+    },
 }

@@ -187,7 +187,7 @@ BUILTIN_MODELS: Final[tuple[ModelEntry, ...]] = (
         cutoff=6.0,
         n_layers=2,
         references=_MACE_MH,
-        notes="Head omat_pbe is the authors' choice for phonons; matpes_r2scan is a second opinion.",
+        notes="The authors use head omat_pbe for phonons; matpes_r2scan is a second opinion.",
     ),
     _mace_download(
         "mace-mh-0",

@@ -105,4 +105,7 @@ class ModelEntry:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ModelEntry:
         """Rebuild an entry from its stored fields (lists become tuples)."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
+        }
+        return cls(**fields)

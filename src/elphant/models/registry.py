@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
 from elphant.errors import ModelError
 from elphant.models.builtin_models import BUILTIN_MODELS
@@ -229,6 +229,8 @@ def add_model(
     if not file.is_file():
         raise ModelError(f"model file '{file}' does not exist.", fix="Check the path.")
     kind = provider or PROVIDER_OF_SUFFIX.get(file.suffix.lower())
+    if kind is not None and kind not in get_args(Provider)[:2]:
+        raise ModelError(f"provider '{kind}' is not known.", fix="Use sevennet or mace.")
     if kind is None:
         raise ModelError(
             f"the provider of '{file.name}' cannot be told from its ending.",
@@ -267,7 +269,9 @@ def remove_model(name: str) -> None:
     _write_user_models(rest)
 
 
-def _file_reference(path_text: str, head: str | None, provider: Provider | None) -> Any:
+def _file_reference(
+    path_text: str, head: str | None, provider: Provider | None
+) -> PotentialReference:
     path = Path(path_text).expanduser()
     if not path.is_file():
         raise ModelError(f"model file '{path}' does not exist.", fix="Check the path.")
@@ -290,9 +294,7 @@ def _lookup(name: str) -> ModelEntry | None:
 
 @cache
 def _builtin_index() -> dict[str, ModelEntry]:
-    return {
-        key.lower(): entry for entry in BUILTIN_MODELS for key in (entry.name, *entry.aliases)
-    }
+    return {key.lower(): entry for entry in BUILTIN_MODELS for key in (entry.name, *entry.aliases)}
 
 
 def _unknown(name: str) -> ModelError:

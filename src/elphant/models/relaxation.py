@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from elphant.arrays import checked_array
 from elphant.crystal import Crystal, Symmetry, find_symmetry
 from elphant.crystal.io import from_ase, to_ase
+from elphant.crystal.symmetrize import symmetrized_crystal
 from elphant.crystal.symmetry import SYMMETRY_TOLERANCE
 from elphant.models.potentials.protocol import Potential
 from elphant.quality import QualityFlag, check_below
@@ -31,7 +32,7 @@ FORBIDDEN_FORCE = 1e-4
 
 #: Curvatures of a typical solid: bonds (eV/Å²) and elastic constants (eV/Å³, about 50 GPa). They
 #: only make the first steps of the optimiser sensible.
-_BOND_STIFFNESS = 10.0
+_BOND_STIFFNESS = 5.0
 _ELASTIC_STIFFNESS = 0.3
 
 
@@ -180,7 +181,7 @@ def relax(
     """
     chosen = settings or RelaxationSettings()
     before = find_symmetry(crystal, chosen.symprec)
-    start = symmetrized(crystal, before)
+    start = symmetrized_crystal(crystal, before)
     atoms, n_steps, n_evaluations = _minimise(start, potential, chosen, progress)
     final = from_ase(atoms)
     relaxed = crystal.replaced(
@@ -209,38 +210,6 @@ def relax(
     )
     logger.info("%s", result.summary())
     return result
-
-
-def symmetrized(crystal: Crystal, symmetry: Symmetry) -> Crystal:
-    r"""Return ``crystal`` with noise below the symmetry tolerance averaged out, not rotated.
-
-    The metric tensor :math:`G = L L^T` (rows of L are the lattice vectors) is averaged over the
-    point group, and the new lattice is :math:`L F` with the symmetric strain
-
-    .. math:: F = (L^{-1} \bar G L^{-T})^{1/2} .
-
-    Positions are averaged over the space group.
-    """
-    from scipy.linalg import sqrtm
-
-    rotations = symmetry.rotations.astype(float)
-    lattice = crystal.lattice
-    metric = np.einsum(
-        "nia,ij,njb->ab", rotations, lattice @ lattice.T, rotations
-    ) / len(rotations)
-    inverse = np.linalg.inv(lattice)
-    strain = np.real(sqrtm(inverse @ metric @ inverse.T))
-    fractional = np.zeros_like(crystal.fractional)
-    for rotation, translation in zip(rotations, symmetry.translations, strict=True):
-        image = crystal.fractional @ rotation.T + translation
-        # Each image lies on an atom of the same kind; carry it back to that atom's cell.
-        offset = image[:, None, :] - crystal.fractional[None, :, :]
-        offset -= np.round(offset)
-        distance = np.linalg.norm(offset @ lattice, axis=-1)
-        distance[crystal.numbers[:, None] != crystal.numbers[None, :]] = np.inf
-        partner = distance.argmin(axis=1)
-        fractional[partner] += crystal.fractional[partner] + offset[np.arange(len(image)), partner]
-    return crystal.replaced(lattice=lattice @ strain, fractional=fractional / len(rotations))
 
 
 def _minimise(
@@ -273,9 +242,7 @@ def _minimise(
     return atoms, optimiser.nsteps, calculator.n_evaluations
 
 
-def _without_rotation(
-    start: NDArray[np.float64], end: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _without_rotation(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the lattice ``end`` with the rotation part of its deformation removed."""
     from scipy.linalg import polar
 

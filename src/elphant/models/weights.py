@@ -78,13 +78,20 @@ def file_sha256(path: Path) -> str:
     return sha.hexdigest()
 
 
-def is_available(name: str) -> bool:
-    """Return True when the weights of a named model are on this machine (digest not checked)."""
-    entry = find_model(name)
+def weights_state(entry: ModelEntry) -> str:
+    """Return where the weights of a model are, in one or two words (digest not checked)."""
     try:
-        return _location(entry).is_file()
+        present = _location(entry).is_file()
     except DependencyError:
-        return False
+        return f"needs {entry.package}"
+    if entry.location == "download":
+        return "in cache" if present else "to fetch"
+    return ("installed" if entry.location == "installed" else "user file") if present else "missing"
+
+
+def fetch_weights(entry: ModelEntry, *, progress: ProgressCallback | None = None) -> Path:
+    """Fetch the weights of a registry entry and return the checked file; see :func:`fetch`."""
+    return fetch(entry.name, progress=progress).path
 
 
 def weights_path(name: str) -> FetchedWeights:

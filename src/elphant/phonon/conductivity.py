@@ -186,8 +186,6 @@ class ThermalConductivity:
     frequencies : ndarray, (n_q, n_modes) THz
         As used: after the imaginary-mode policy; negative ones were masked.
     group_velocities : ndarray, (n_q, n_modes, 3) Å THz
-    velocity_products : ndarray, (n_q, n_modes, 3, 3) Å² THz²
-        v (x) v summed over the star of each point.
     heat_capacities : ndarray, (n_t, n_q, n_modes) eV/K
     rates : ndarray, (n_t, n_q, n_modes) ps⁻¹
         Total 1/tau: three-phonon + isotope + boundary.
@@ -197,11 +195,15 @@ class ThermalConductivity:
         Includes the weight: ``kappa = sum / sum(weights)``.
     conductivity : ndarray, (n_t, 3, 3) W m⁻¹ K⁻¹
         As computed, not symmetrised.
-    volume : float
-        Volume of the primitive cell, Å³.
     solver : {"rta", "bte"}
     sigma_thz, boundary_mfp_um : float or None
         As in the settings.
+    grid_points : ndarray of int, (n_q,), or None
+        Numbers of the irreducible points, as in :func:`scattering_grid_points`.
+    velocity_products : ndarray, (n_q, n_modes, 3, 3) Å² THz², or None
+        v (x) v summed over the star of each point.
+    volume : float or None, Å³
+        Volume of the primitive cell.
     flags : tuple of QualityFlag
     n_masked : int
         Modes of the whole mesh that took no part (imaginary or near zero).
@@ -213,18 +215,19 @@ class ThermalConductivity:
     weights: NDArray[np.int64]
     frequencies: Array
     group_velocities: Array
-    velocity_products: Array
     heat_capacities: Array
     rates: Array
     rates_three_phonon: Array
     mode_conductivity: Array
     conductivity: Array
-    volume: float
     solver: Solver
     rates_isotope: Array | None = None
     rates_boundary: Array | None = None
     sigma_thz: float | None = None
     boundary_mfp_um: float | None = None
+    grid_points: NDArray[np.int64] | None = None
+    velocity_products: Array | None = None
+    volume: float | None = None
     flags: tuple[QualityFlag, ...] = ()
     n_masked: int = 0
 
@@ -234,6 +237,7 @@ class ThermalConductivity:
             ("temperatures", (n_t,), float),
             ("q_points", (n_q, 3), float),
             ("weights", (n_q,), int),
+            ("grid_points", (n_q,), int),
             ("frequencies", (n_q, n_b), float),
             ("group_velocities", (n_q, n_b, 3), float),
             ("velocity_products", (n_q, n_b, 3, 3), float),
@@ -444,12 +448,19 @@ def solve_conductivity(
         flags.extend(_unscattered(total, participating, phonons))
     else:
         mode = _direct_modes(engine, settings, block)
+        if phonons.spread_products is not None:
+            # The averaged collision matrix couples only the mean velocity of a degenerate set;
+            # what is beyond the mean relaxes with the plain rate, and phono3py's solver drops it.
+            mode = mode + phonons.conversion * rta_mode_conductivity(
+                heat_capacities, phonons.spread_products, total, phonons.volume
+            )
     conductivity = mode.sum(axis=(1, 2)) / phonons.weights.sum()
     if symmetry is not None:
         flags.append(_asymmetry(conductivity, symmetry, force_constants))
     return ThermalConductivity(
         mesh=settings.mesh,
         temperatures=np.array(settings.temperatures),
+        grid_points=phonons.grid_points,
         q_points=phonons.q_points,
         weights=phonons.weights,
         frequencies=phonons.frequencies,

@@ -27,7 +27,15 @@ from elphant.report.setting import (
     target_lattice,
     target_setting,
 )
-from elphant.report.text import fixed, formula_text, listing, mesh_text, number, signed_percent
+from elphant.report.text import (
+    fixed,
+    formula_text,
+    listing,
+    mesh_text,
+    number,
+    sentence,
+    signed_percent,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +108,7 @@ def write_comparison(
 
 def compare_runs(runs: tuple[RunData, ...], setting: str | None = None) -> Comparison:
     """Match axes, method and temperature of the runs."""
-    target = target_setting(runs[0], setting)
+    target = target_setting(runs, setting)
     common = [m for m in runs[0].methods if all(m in run.methods for run in runs)]
     method = common[-1] if common else None
     records: tuple[ThermalConductivity | None, ...] = tuple(
@@ -183,7 +191,7 @@ def _conductivity_section(compared: Comparison, figures: tuple[FigureBlock, ...]
     reference: dict[str, float] | None = None
     for run, label, record in zip(compared.runs, compared.labels, compared.records, strict=True):
         if record is None:
-            rows.append((label, "–", "–", "–", "–", "–", "not computed"))
+            rows.append((label, "–", "–", "–", "not computed"))
             continue
         values = conductivity_along(run, record, compared.target)
         cells = []
@@ -193,24 +201,25 @@ def _conductivity_section(compared: Comparison, figures: tuple[FigureBlock, ...]
                 text += f" ({signed_percent(100 * (values[axis] / reference[axis] - 1))})"
             cells.append(text)
         reference = reference or values
-        doubt = doubt_word(run).split(":")[0] or "in order"
-        details = (f"{record.method}, {record.temperature:g} K", mesh_text(record.mesh))
-        rows.append((label, *cells, *details, doubt))
-    headers = ("run", *(compared.target.describe(axis) for axis in AXES), "method", "mesh")
+        rows.append((label, *cells, doubt_word(run).split(":")[0] or "in order"))
+    headers = ("run", *(compared.target.describe(axis) for axis in AXES), "state")
     caption = f"Thermal conductivity along the axes of {compared.target.symbol} ({UNIT})"
-    blocks.append(Table(caption=caption, headers=(*headers, "state"), rows=tuple(rows)))
-    blocks.append(_axis_names(compared))
+    blocks.append(Table(caption=caption, headers=headers, rows=tuple(rows)))
+    blocks.append(_method_table(compared))
     blocks += [figure for figure in figures if figure.identifier.endswith("conductivity")]
     return Section(identifier="tensors", title="Thermal conductivity", blocks=tuple(blocks))
 
 
-def _axis_names(compared: Comparison) -> Table:
-    rows = tuple(
-        (label, *(own_axis(run, compared.target, axis) for axis in AXES))
-        for run, label in zip(compared.runs, compared.labels, strict=True)
-    )
-    headers = ("run", *(f"{axis} of {compared.target.symbol}" for axis in AXES))
-    return Table(caption="What each run calls these axes", headers=headers, rows=rows)
+def _method_table(compared: Comparison) -> Table:
+    """Say how each run was computed and what it calls the axes of the comparison."""
+    rows = []
+    for run, label, record in zip(compared.runs, compared.labels, compared.records, strict=True):
+        method = f"{record.method}, {record.temperature:g} K" if record else "–"
+        mesh = mesh_text(record.mesh) if record else "–"
+        names = ", ".join(f"{axis} is its {own_axis(run, compared.target, axis)}" for axis in AXES)
+        rows.append((label, method, mesh, names))
+    headers = ("run", "method", "mesh", f"axes of {compared.target.symbol} in the run's own cell")
+    return Table(caption="How it was computed", headers=headers, rows=tuple(rows), numeric=False)
 
 
 def _lattice_section(compared: Comparison) -> Section:
@@ -271,7 +280,7 @@ def _quality_section(compared: Comparison) -> Section:
     blocks: list[Block] = []
     for run, label in zip(compared.runs, compared.labels, strict=True):
         for flag in run.doubts:
-            text = f"{flag_title(flag.name)} {flag.message}"
+            text = f"{flag_title(flag.name)} {sentence(flag.message)}"
             blocks.append(Notice(severity=flag.severity, title=f"{label}:", text=text))
         if run.is_quick:
             text = "Quick preset: mesh and supercells are not converged."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elphant.crystal import AXES
 from elphant.report.model import Code, Paragraph, Section
 from elphant.report.run_data import ForceConstantSummary, RunData, ThermalConductivity
-from elphant.report.text import formula_text, listing, mesh_text, number, supercell_text
+from elphant.report.text import formula_text, listing, mesh_text, number, sentence, supercell_text
 
 _SOLVERS = {
     "rta": "in the relaxation-time approximation",
@@ -96,7 +96,7 @@ def _force_constant_sentences(run: RunData) -> list[str]:
     text += f" in {_supercells(summary)}"
     counts = [n for n in summary.n_snapshots.values() if n]
     if counts:
-        text += f" ({sum(counts)} supercell calculations in all)"
+        text += f", from {sum(counts)} supercell calculations in all"
     sentences = [f"{text}."]
     if summary.cutoff_third is not None:
         sentences.append(f"Third-order terms were kept up to {summary.cutoff_third:g} Å.")
@@ -174,5 +174,5 @@ def _doubt_sentences(run: RunData) -> list[str]:
         sentences.append(
             "These values come from the quick preset: mesh and supercells are not converged."
         )
-    sentences += [flag.message for flag in run.doubts]
+    sentences += [sentence(flag.message) for flag in run.doubts]
     return sentences

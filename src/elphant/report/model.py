@@ -57,6 +57,8 @@ class KeyNumber:
         Name of the colour: ``a``, ``b``, ``c``, or empty.
     doubt : str
         Short words beside the number, for example ``not converged``; empty when it is in order.
+    severity : {"info", "warning", "invalid"}
+        How bad the doubt is.
     """
 
     label: str
@@ -65,6 +67,7 @@ class KeyNumber:
     detail: str = ""
     marker: str = ""
     doubt: str = ""
+    severity: Severity = "info"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

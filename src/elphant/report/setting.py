@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ from elphant.errors import ConfigurationError
 from elphant.report.run_data import RunData, ThermalConductivity
 
 Array = NDArray[np.float64]
+
+#: Numbers of the orthorhombic space groups.
+ORTHORHOMBIC = range(16, 75)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,52 +57,60 @@ def space_group_number(run: RunData) -> int:
     return int(match[1]) if match else 0
 
 
-def target_setting(run: RunData, setting: str | None = None) -> TargetSetting:
-    """Return the setting of that name for the space group of ``run``; the standard one for None.
+def target_setting(runs: Sequence[RunData], setting: str | None = None) -> TargetSetting:
+    """Return the setting of that name for the space group of the first run.
+
+    Without a name the standard setting. Known names are the permuted orthorhombic settings and the
+    settings of the runs themselves.
 
     Raises
     ------
     ConfigurationError
         If the space group has no setting of that name.
     """
-    standard = run.frame.space_group.split(" ")[0]
-    if setting in (None, "", standard):
-        return TargetSetting(symbol=standard, standard_symbol=standard, axes_in_standard=np.eye(3))
-    choices = _orthorhombic_choices(space_group_number(run))
-    if setting not in choices:
-        known = ", ".join(sorted({standard, *choices}))
+    first = runs[0]
+    standard = first.frame.space_group.split(" ")[0]
+    choices = {standard: np.eye(3)}
+    if space_group_number(first) in ORTHORHOMBIC:
+        choices = permuted_settings(standard)
+    for run in runs:
+        if run.frame.space_group == first.frame.space_group:
+            # (a b c) = (a_s b_s c_s) P for column vectors: rows are those of the transpose.
+            choices.setdefault(run.frame.setting, run.frame.transformation.T)
+    name = setting or standard
+    if name not in choices:
         raise ConfigurationError(
-            f"space group {run.frame.space_group} has no setting {setting!r}.",
-            "Only settings that rename the axes can be compared in.",
-            f"Use one of: {known}.",
+            f"space group {first.frame.space_group} has no setting {name!r}.",
+            "Only settings that rename the axes, and those of the runs, can be compared in.",
+            f"Use one of: {', '.join(sorted(choices))}.",
         )
-    assert setting is not None
-    return TargetSetting(
-        symbol=setting, standard_symbol=standard, axes_in_standard=choices[setting]
-    )
+    return TargetSetting(symbol=name, standard_symbol=standard, axes_in_standard=choices[name])
 
 
-def _orthorhombic_choices(number: int) -> dict[str, Array]:
-    """Return settings that permute the axes: symbol to rows in terms of the standard axes.
+def permuted_settings(symbol: str) -> dict[str, Array]:
+    """Return the settings of an orthorhombic group that permute its axes.
 
-    spglib names the choice by the standard axes that become a, b, c: ``cab`` means
-    (a, b, c) = (c, a, b) of the standard setting; a minus sign reverses the axis after it.
+    The symbol gives one symmetry element per axis. In a setting with (a, b, c) = (c, a, b) of the
+    standard one, the element of the standard c comes first, and glides along a standard axis get
+    its new name: ``Pnma`` becomes ``Pbnm``. One-sided lattices (A, B, C) are renamed likewise.
+
+    Returns
+    -------
+    dict of str to ndarray (3, 3)
+        Symbol to rows: a, b, c of the setting in terms of the standard axes. Signs are left out;
+        they do not matter for directions.
     """
-    import spglib
-
-    choices: dict[str, Array] = {}
-    for hall_number in range(1, 531):
-        kind = spglib.get_spacegroup_type(hall_number)
-        if kind is None or kind.number != number:
-            continue
-        terms = re.findall(r"(-?)([abc])", kind.choice)
-        if sorted(name for _, name in terms) != list(AXES):
-            continue
-        rows = np.zeros((3, 3))
-        for row, (sign, name) in zip(rows, terms, strict=True):
-            row[AXES.index(name)] = -1.0 if sign else 1.0
-        choices.setdefault(kind.international_short, rows)
-    return choices
+    lattice, elements = symbol[0], re.findall(r"\d(?:_\d)?|[a-z]", symbol[1:])
+    if len(elements) != 3:
+        return {symbol: np.eye(3)}
+    settings: dict[str, Array] = {}
+    for order in permutations(range(3)):
+        new_name = {AXES[old]: AXES[new] for new, old in enumerate(order)}
+        new_name |= {old.upper(): new.upper() for old, new in new_name.items()}
+        parts = [new_name.get(elements[old], elements[old]) for old in order]
+        name = new_name.get(lattice, lattice) + "".join(parts)
+        settings.setdefault(name, np.eye(3)[list(order)])
+    return settings
 
 
 def target_lattice(run: RunData, target: TargetSetting) -> Array:

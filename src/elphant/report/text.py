@@ -80,6 +80,19 @@ def supercell_text(matrix: Sequence[Sequence[int]]) -> str:
     return f"[{rows}]"
 
 
+def compact(value: float, digits: int = 3) -> str:
+    """Return a number without trailing zeros: ``0.002``, ``3.1 × 10⁻⁷``."""
+    text = f"{value:.{digits}g}"
+    return number(value, digits) if "e" in text else text.replace("-", "−")
+
+
+def sentence(text: str) -> str:
+    """Return text that begins with a capital letter and ends with a full stop."""
+    stripped = text.strip()
+    end = "" if stripped.endswith((".", "!", "?")) else "."
+    return f"{stripped[:1].upper()}{stripped[1:]}{end}"
+
+
 def listing(words: Sequence[str]) -> str:
     """Return ``a, b and c``."""
     if len(words) < 2:

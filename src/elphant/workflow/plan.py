@@ -118,7 +118,7 @@ def _model_lines(
     symmetry = find_symmetry(crystal, config.symmetry.tolerance)
     settings = displacement_settings(config)
     plans = plan_displacements(crystal, symmetry, settings)
-    if config.displacements.check_gamma:
+    if config.displacements.check_gamma and crystal.n_atoms > 1:
         plans.append(plan_gamma_check(crystal, symmetry, settings.amplitude_second))
     lines = []
     if config.relaxation.enabled:

@@ -159,12 +159,17 @@ def run(
             fix="Write for example conductivity={'mesh': (9, 9, 9)}.",
         )
     flags = {f"{section}.{key}": v for section, group in options.items() for key, v in group.items()}
+    job = Job(
+        structure=structure,
+        force_constants=Path(force_constants) if force_constants is not None else None,
+    )
     outcome = run_phonon_job(
-        Job(
-            structure=structure,
-            force_constants=Path(force_constants) if force_constants is not None else None,
+        job,
+        build_config(
+            file=Path(config) if config else None,
+            flags={"preset": preset, **flags},
+            default_preset=job.default_preset,
         ),
-        build_config(file=Path(config) if config else None, flags={"preset": preset, **flags}),
         output=Path(output) if output else None,
         progress=progress,
     )

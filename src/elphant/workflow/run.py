@@ -77,6 +77,11 @@ class RunOutcome:
     computed: tuple[str, ...]
 
 
+#: Preset used when the user names none.
+DEFAULT_PRESET = "quick"
+DEFAULT_PRESET_FOR_FORCE_CONSTANTS = "phono3py"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What is to be computed, and from what.
@@ -98,6 +103,13 @@ class Job:
                 "give either a structure file or --force-constants.",
                 fix="For example: elphant kappa Sb2Se3.cif",
             )
+
+    @property
+    def default_preset(self) -> str:
+        """Preset of this job when the user names none."""
+        if self.force_constants is not None:
+            return DEFAULT_PRESET_FOR_FORCE_CONSTANTS
+        return DEFAULT_PRESET
 
     @property
     def label(self) -> str:

@@ -54,6 +54,8 @@ def conductivity_settings(config: RunConfig, lattice: Array, solver: str) -> Con
         boundary_mfp_um=options.boundary,
         sigma_thz=sigma,
         imaginary=ImaginaryModePolicy(action=options.imaginary_modes),
+        degenerate_average=options.degenerate_average,
+        symmetry_tolerance=config.symmetry.tolerance,
     )
 
 

@@ -4,8 +4,9 @@ Line 1: a unit factor or a comment. Line 2: the nine components of the permittiv
 Then one line of nine components of Z* per symmetry-independent atom, or per atom. Blank lines and
 text after ``#`` are skipped from line 2 on.
 
-The factor in line 1 only says in which units other programs keep their force constants; charges in
-units of e and a relative permittivity do not depend on it.
+A factor in line 1 that is e²/(4 pi eps_0) in eV Å to within 1 % is kept with its rounding. Any other
+one belongs to the units of another program and is not needed: charges in units of e and a relative
+permittivity do not depend on it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from elphant.crystal import Crystal, Symmetry
 from elphant.errors import StructureError
 from elphant.models.dielectric.dielectric_data import DielectricData
+from elphant.units import COULOMB_EV_ANGSTROM
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def read_born(path: str | Path, crystal: Crystal, symmetry: Symmetry) -> Dielect
         symmetry of the crystal (rows in another order, or tensors in other axes).
     """
     path = Path(path)
-    rows = _read_rows(path)
+    rows, coulomb_constant = _read_rows(path)
     epsilon, charges = rows[0], rows[1:]
     representatives = _representatives(symmetry)
     if len(charges) == len(representatives):
@@ -86,14 +88,16 @@ def read_born(path: str | Path, crystal: Crystal, symmetry: Symmetry) -> Dielect
     )
     logger.info("%s", source)
     return DielectricData(
-        epsilon_infinity=symmetric,
-        born_charges=expanded - drift / crystal.n_atoms,
+        # Rotations leave round-off in the last digits; the file's own digits are restored.
+        epsilon_infinity=np.round(symmetric, 12) + 0.0,
+        born_charges=np.round(expanded - drift / crystal.n_atoms, 12) + 0.0,
         source=source,
+        coulomb_constant=coulomb_constant,
     )
 
 
-def _read_rows(path: Path) -> Array:
-    """Return permittivity and charges as written, (1 + n_rows, 3, 3)."""
+def _read_rows(path: Path) -> tuple[Array, float]:
+    """Return permittivity and charges as written, (1 + n_rows, 3, 3), and Coulomb's constant."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -122,7 +126,12 @@ def _read_rows(path: Path) -> Array:
             "It needs the permittivity and the charge of at least one atom.",
             "Write the file again; its first line is a unit factor or a comment.",
         )
-    return np.array(rows)
+    try:
+        factor = float(lines[0].split()[0])
+    except (ValueError, IndexError):
+        factor = COULOMB_EV_ANGSTROM
+    usual = abs(factor / COULOMB_EV_ANGSTROM - 1.0) < 0.01
+    return np.array(rows), factor if usual else COULOMB_EV_ANGSTROM
 
 
 def _representatives(symmetry: Symmetry) -> list[int]:

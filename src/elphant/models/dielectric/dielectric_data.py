@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elphant.arrays import checked_array
+from elphant.units import COULOMB_EV_ANGSTROM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,11 +28,16 @@ class DielectricData:
         (the convention of VASP and of BORN files).
     source : str
         Where the numbers came from.
+    coulomb_constant : float
+        e²/(4 pi eps_0) in eV Å to be used with these numbers. Files carry their own rounding of it,
+        which is kept: on symmetric meshes conductivities jump by 1e-3 when degenerate modes are
+        mixed by the last digits of their input, and results should be those of the file.
     """
 
     epsilon_infinity: NDArray[np.float64]
     born_charges: NDArray[np.float64]
     source: str
+    coulomb_constant: float = COULOMB_EV_ANGSTROM
 
     def __post_init__(self) -> None:
         epsilon = checked_array("epsilon_infinity", self.epsilon_infinity, (3, 3))
@@ -50,6 +56,7 @@ class DielectricData:
             "epsilon_infinity": self.epsilon_infinity.tolist(),
             "born_charges": self.born_charges.tolist(),
             "source": self.source,
+            "coulomb_constant": self.coulomb_constant,
         }
 
     @classmethod
@@ -59,4 +66,5 @@ class DielectricData:
             epsilon_infinity=np.array(record["epsilon_infinity"]),
             born_charges=np.array(record["born_charges"]),
             source=record["source"],
+            coulomb_constant=record.get("coulomb_constant", COULOMB_EV_ANGSTROM),
         )

@@ -100,7 +100,7 @@ class AsePotential:
             forces = atoms.get_forces()
             energy = float(atoms.get_potential_energy())
             stress = atoms.get_stress(voigt=False) if self._has_stress else None
-        except Exception as error:  # noqa: BLE001  calculators raise whatever their code hits
+        except Exception as error:
             raise ModelError(
                 f"the calculator '{self._card.name}' failed for {crystal.formula}: "
                 f"{type(error).__name__}: {error}",
@@ -120,7 +120,9 @@ class AsePotential:
             strain[j, i] += 0.5
             energies = []
             for step in (STRAIN_STEP, -STRAIN_STEP):
-                atoms = to_ase(crystal.replaced(lattice=crystal.lattice @ (np.eye(3) + step * strain)))
+                atoms = to_ase(
+                    crystal.replaced(lattice=crystal.lattice @ (np.eye(3) + step * strain))
+                )
                 atoms.calc = self._calculator
                 energies.append(float(atoms.get_potential_energy()))
             value = (energies[0] - energies[1]) / (2.0 * STRAIN_STEP * crystal.volume)
@@ -183,7 +185,7 @@ def _build(spec: str) -> Any:
         )
     try:
         return factory()
-    except Exception as error:  # noqa: BLE001  a user's factory can fail in any way
+    except Exception as error:
         raise ModelError(
             f"'{spec}' failed to build a calculator: {type(error).__name__}: {error}",
             fix="The factory is called without arguments; wrap it in a function that needs none.",

@@ -59,9 +59,7 @@ def load_potential(settings: PotentialSettings) -> Potential:
     if settings.python is not None:
         from elphant.models.potentials.worker import WorkerPotential
 
-        potential: Potential = WorkerPotential(
-            replace(settings, dispersion=None, functional=None)
-        )
+        potential: Potential = WorkerPotential(replace(settings, dispersion=None, functional=None))
     else:
         potential = _load_here(settings)
     if settings.dispersion is None:

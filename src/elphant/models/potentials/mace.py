@@ -234,7 +234,7 @@ def _verified_file(source: str | Path, trust: bool) -> tuple[Path, ModelCard]:
         raise ModelError(
             f"model file '{path}' is not in the registry and was not declared trusted.",
             "MACE model files are pickles: loading one runs code from it.",
-            "If you trust its origin, add --trust-model, or register it: "
+            "If you trust its origin, add --trust, or register it: "
             f"elphant models add NAME {path}.",
         )
     card = ModelCard(

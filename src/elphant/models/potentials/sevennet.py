@@ -17,6 +17,7 @@ from elphant.crystal.elements import symbols_of
 from elphant.errors import DependencyError, ModelError
 from elphant.models.card import ModelCard
 from elphant.models.potentials.checks import build_evaluation, check_dtype, check_elements
+from elphant.models.potentials.protocol import Evaluation
 from elphant.models.registry import PROVIDER_OF_SUFFIX, find_model, model_card, require_head
 from elphant.models.weights import file_sha256, weights_path
 
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Edges (directed neighbour pairs) evaluated at once when no batch size is given. Measured memory
-#: is about 0.2 MB per edge in float64 for the largest model of the wheel.
-DEFAULT_BATCH_EDGES: Final = {"cpu": 9000, "cuda": 150000}
+#: is about 0.1 MB per edge in float64 for the largest model of the wheel.
+DEFAULT_BATCH_EDGES: Final = {"cpu": 6000, "cuda": 150000}
+
+#: Added to the card of networks built from rotations alone.
+NO_PARITY_NOTE: Final = (
+    "The network is invariant under rotations but not under inversion or mirrors: crystals that "
+    "differ by one have slightly different energies, and forces against those symmetries occur."
+)
 
 
 class SevenNetPotential:
@@ -69,7 +76,7 @@ class SevenNetPotential:
     ) -> None:
         check_dtype(dtype)
         path, card = _verified_file(source, trust)
-        network, heads = _load_network(path, dtype)
+        network, heads, parity = _load_network(path, dtype)
         head = require_head(card.name, head, heads)
         if card.head != head and card.heads:
             card = model_card(card.name, head)
@@ -87,6 +94,7 @@ class SevenNetPotential:
             dtype=dtype,
             cutoff=self._cutoff,
             receptive_field=self._cutoff * n_layers,
+            notes=card.notes if parity else f"{card.notes} {NO_PARITY_NOTE}".strip(),
         )
         logger.info("loaded %s (%s, %s, sha256 %s)", card.name, dtype, device, card.sha256[:12])
 
@@ -95,7 +103,7 @@ class SevenNetPotential:
         """Description of the model."""
         return self._card
 
-    def evaluate(self, crystals: Sequence[Crystal]) -> list[Any]:
+    def evaluate(self, crystals: Sequence[Crystal]) -> list[Evaluation]:
         """Return energy, forces and stress of each crystal, several crystals per network call.
 
         Raises
@@ -104,7 +112,7 @@ class SevenNetPotential:
             If an element is unknown to the model or a result is not finite.
         """
         check_elements(self._card, crystals)
-        results: list[Any] = []
+        results: list[Evaluation] = []
         for batch in self._batches(crystals):
             results.extend(self._evaluate_batch(batch))
         return results
@@ -134,9 +142,8 @@ class SevenNetPotential:
         if batch:
             yield batch
 
-    def _evaluate_batch(self, batch: list[tuple[Crystal, Any]]) -> list[Any]:
+    def _evaluate_batch(self, batch: list[tuple[Crystal, Any]]) -> list[Evaluation]:
         import sevenn._keys as key
-        import torch
 
         if self._network is None:
             raise ModelError(f"potential '{self._card.name}' was closed.", fix="Load it again.")
@@ -146,15 +153,15 @@ class SevenNetPotential:
         # sevenn orders xx, yy, zz, xy, yz, zx and counts compression positive.
         stress = -output[key.PRED_STRESS].detach().cpu().numpy().astype(float)
         stress = stress[:, [[0, 3, 5], [3, 1, 4], [5, 4, 2]]]
-        del output, torch
         ends = np.cumsum([crystal.n_atoms for crystal, _ in batch])
         return [
-            build_evaluation(self._card, crystal, energies[i], forces[end - crystal.n_atoms : end],
-                             stress[i])
+            build_evaluation(
+                self._card, crystal, energies[i], forces[end - crystal.n_atoms : end], stress[i]
+            )
             for i, ((crystal, _), end) in enumerate(zip(batch, ends, strict=True))
         ]
 
-    def _graph(self, batch: list[tuple[Crystal, Any]]) -> dict[str, torch.Tensor]:
+    def _graph(self, batch: list[tuple[Crystal, Any]]) -> dict[str, Any]:
         """Return one disconnected graph of all crystals of a batch."""
         import sevenn._keys as key
         import torch
@@ -185,7 +192,7 @@ class SevenNetPotential:
         def tensor(array: Any, kind: Any) -> torch.Tensor:
             return torch.as_tensor(np.ascontiguousarray(array)).to(self._device, kind)
 
-        graph = {
+        graph: dict[str, Any] = {
             key.ATOMIC_NUMBERS: tensor(numbers, torch.int64),
             key.NODE_FEATURE: tensor(numbers, torch.int64),
             key.POS: tensor(positions, dtype),
@@ -229,7 +236,7 @@ def _verified_file(source: str | Path, trust: bool) -> tuple[Path, ModelCard]:
     return path, card
 
 
-def _load_network(path: Path, dtype: str) -> tuple[Any, tuple[str, ...]]:
+def _load_network(path: Path, dtype: str) -> tuple[Any, tuple[str, ...], bool]:
     """Build the network of a checkpoint in evaluation mode, cast to ``dtype``."""
     try:
         with _captured_warnings():
@@ -243,8 +250,9 @@ def _load_network(path: Path, dtype: str) -> tuple[Any, tuple[str, ...]]:
 
     try:
         with _captured_warnings():
-            network = load_checkpoint(str(path)).build_model()
-    except Exception as error:  # noqa: BLE001  a foreign pickle can fail in any way
+            checkpoint = load_checkpoint(str(path))
+            network = checkpoint.build_model()
+    except Exception as error:
         raise ModelError(
             f"'{path}' cannot be loaded as a SevenNet checkpoint: {type(error).__name__}: {error}",
             fix="Check that it was written by sevenn and belongs to this version of it.",
@@ -255,7 +263,7 @@ def _load_network(path: Path, dtype: str) -> tuple[Any, tuple[str, ...]]:
     # The modality is passed as an index tensor with each batch.
     network.eval_modal_map = False
     _prepare(network, getattr(torch, dtype))
-    return network, tuple(network.modal_map or ())
+    return network, tuple(network.modal_map or ()), bool(checkpoint.config.get("is_parity"))
 
 
 def _prepare(network: Any, dtype: torch.dtype) -> None:
@@ -280,7 +288,7 @@ def _prepare(network: Any, dtype: torch.dtype) -> None:
 
 def _edges(crystal: Crystal, cutoff: float) -> tuple[Any, Any, Any]:
     """Return first atoms, second atoms and connecting vectors (Å) of all pairs within reach."""
-    from matscipy.neighbours import neighbour_list
+    from matscipy.neighbours import neighbour_list  # type: ignore[import-untyped]
 
     first, second, vectors = neighbour_list(
         quantities="ijD",

@@ -144,7 +144,7 @@ class NodewiseConvolution(torch.nn.Module):
         ]
         # The graph stores (receiver, sender).
         sender = data["edge_index"][1]
-        outputs = _Convolution.apply(
+        outputs = _Convolution.apply(  # type: ignore[no-untyped-call]
             paths, data[BLOCKS_KEY], self.shapes_out, sender, data[key_filter], weights, *features
         )
         flat = [part.transpose(1, 2).reshape(len(x), -1) for part in outputs]

@@ -157,14 +157,18 @@ def write_kappa_hdf5(result: ThermalConductivity, folder: str | Path) -> Path:
         "weight": np.asarray(result.weights, dtype="int64"),
         "frequency": result.frequencies,
         "group_velocity": result.group_velocities,
-        "gv_by_gv": matrix_to_voigt(result.velocity_products),
         "heat_capacity": result.heat_capacities,
         "gamma": _linewidths(result.rates_three_phonon),
         "mode_kappa": matrix_to_voigt(result.mode_conductivity),
         "kappa": matrix_to_voigt(result.conductivity),
-        # phono3py divides by 2 gamma instead of multiplying by tau = 1/(4 pi gamma).
-        "kappa_unit_conversion": engine_conversion() / (2.0 * np.pi) / result.volume,
     }
+    if result.grid_points is not None:
+        datasets["grid_point"] = np.asarray(result.grid_points, dtype="int64")
+    if result.velocity_products is not None:
+        datasets["gv_by_gv"] = matrix_to_voigt(result.velocity_products)
+    if result.volume is not None:
+        # phono3py divides by 2 gamma instead of multiplying by tau = 1/(4 pi gamma).
+        datasets["kappa_unit_conversion"] = engine_conversion() / (2.0 * np.pi) / result.volume
     if result.rates_isotope is not None:
         datasets["gamma_isotope"] = _linewidths(result.rates_isotope)
     if result.sigma_thz is not None:

@@ -29,6 +29,7 @@ from elphant.phonon.adapters.phonopy_adapter import (
     from_phonopy_atoms,
 )
 from elphant.phonon.force_constants import ForceConstants
+from elphant.units import COULOMB_EV_ANGSTROM
 
 logger = logging.getLogger(__name__)
 
@@ -376,4 +377,5 @@ def _dielectric(
         epsilon_infinity=np.asarray(parameters["dielectric"], dtype=float),
         born_charges=charges[of_unitcell],
         source=source.path.name,
+        coulomb_constant=float(parameters.get("factor") or COULOMB_EV_ANGSTROM),
     )

@@ -34,6 +34,9 @@ Progress = Callable[[int, int], None]
 #: three-phonon and isotope process.
 CUTOFF_THZ = 1e-4
 
+#: phono3py's number of numpy.linalg.eigh: four times faster here than its default, LAPACK dsyev.
+_DIVIDE_AND_CONQUER = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeshPhonons:
@@ -52,6 +55,9 @@ class MeshPhonons:
     group_velocities : ndarray, (n_q, n_modes, 3) Å THz
     velocity_products : ndarray, (n_q, n_modes, 3, 3) Å² THz²
         ``v (x) v`` summed over the star of the point.
+    spread_products : ndarray, (n_q, n_modes, 3, 3) Å² THz², or None
+        The part of ``velocity_products`` beyond the mean velocity of each degenerate set; only
+        with degenerate averaging.
     volume : float
         Volume of the primitive cell, Å³.
     conversion : float
@@ -67,6 +73,7 @@ class MeshPhonons:
     velocity_products: Array
     volume: float
     conversion: float
+    spread_products: Array | None = None
 
     def __post_init__(self) -> None:
         n_q, n_modes = np.shape(self.frequencies)
@@ -78,8 +85,11 @@ class MeshPhonons:
             ("frequencies", (n_q, n_modes), float),
             ("group_velocities", (n_q, n_modes, 3), float),
             ("velocity_products", (n_q, n_modes, 3, 3), float),
+            ("spread_products", (n_q, n_modes, 3, 3), float),
         ):
-            object.__setattr__(self, name, checked_array(name, getattr(self, name), shape, dtype))
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, checked_array(name, value, shape, dtype))
 
 
 class ThreePhononEngine:
@@ -200,18 +210,14 @@ class ThreePhononEngine:
         interaction, settings = self.interaction, self._kappa_settings((300.0,), None, None)
         points = settings.grid_points
         q_points, weights, raw = self.raw_frequencies()
+        spread = None
         with _quiet():
             velocities = self._group_velocities(q_points)
-            products = (
-                self._velocity_blocks(points, q_points)
-                if self._degenerate
-                else np.einsum("qsi,qsj->qsij", velocities, velocities)
-            )
-        operations = (
-            interaction.bz_grid.rotations_cartesian if self._mesh_symmetry else np.eye(3)[None]
-        )
-        star = np.einsum("rik,qskl,rjl->qsij", operations, products, operations, optimize=True)
-        volume = float(interaction.primitive.volume)
+            if self._degenerate:
+                products, mean = self._velocity_blocks(points, q_points)
+                spread = self._star(products - mean, weights)
+            else:
+                products = np.einsum("qsi,qsj->qsij", velocities, velocities)
         return MeshPhonons(
             grid_points=points,
             q_points=q_points,
@@ -219,10 +225,18 @@ class ThreePhononEngine:
             raw_frequencies=raw,
             frequencies=interaction.phonons.frequencies[points],
             group_velocities=velocities,
-            velocity_products=star * weights[:, None, None, None] / len(operations),
-            volume=volume,
+            velocity_products=self._star(products, weights),
+            spread_products=spread,
+            volume=float(interaction.primitive.volume),
             conversion=engine_conversion(),
         )
+
+    def _star(self, products: Array, weights: NDArray[np.int64]) -> Array:
+        """Return the sum of (n_q, n_modes, 3, 3) tensors over the star of each point."""
+        grid = self._ph3.grid
+        operations = grid.rotations_cartesian if self._mesh_symmetry else np.eye(3)[None]
+        mean = np.einsum("rik,qskl,rjl->qsij", operations, products, operations, optimize=True)
+        return np.asarray(mean * weights[:, None, None, None] / len(operations))
 
     def heat_capacities(self, temperatures: Sequence[float]) -> Array:
         """Return mode heat capacities (n_t, n_q, n_modes) eV/K; zero below the cut-off."""
@@ -255,12 +269,12 @@ class ThreePhononEngine:
         velocities = np.asarray(solver.group_velocities)
         return np.where(np.isfinite(velocities), velocities, 0.0)
 
-    def _velocity_blocks(self, points: NDArray[np.int64], q_points: Array) -> Array:
-        """Return v (x) v averaged over degenerate sets, (n_q, n_modes, 3, 3) Å² THz².
+    def _velocity_blocks(self, points: NDArray[np.int64], q_points: Array) -> tuple[Array, Array]:
+        """Return two averages over degenerate sets, (n_q, n_modes, 3, 3) Å² THz² each.
 
-        For a set of d degenerate bands ``(v v)_ab = sum_ss' Re(V_a,ss' V_b,s's) / d`` with the
-        velocity matrix ``V_a = e† (dD/dq_a) e / (2 w)``. The trace over the set does not depend
-        on the basis; the squares of the diagonal elements alone do.
+        For a set of d degenerate bands and the velocity matrix ``V_a = e† (dD/dq_a) e / (2 w)``
+        they are ``sum_ss' Re(V_a,ss' V_b,s's) / d`` and ``tr(V_a) tr(V_b) / d²``. Both traces do
+        not depend on the basis; the squares of the diagonal elements alone do.
         """
         from phonopy.harmonic.derivative_dynmat import DerivativeOfDynamicalMatrix
 
@@ -268,6 +282,7 @@ class ThreePhononEngine:
         phonons, factor = interaction.phonons, interaction.frequency_factor_to_THz
         derivative = DerivativeOfDynamicalMatrix(interaction.dynamical_matrix)
         products = np.zeros((len(points), self.n_modes, 3, 3))
+        means = np.zeros_like(products)
         for i, (point, q) in enumerate(zip(points, q_points, strict=True)):
             frequencies, vectors = phonons.frequencies[point], phonons.eigenvectors[point]
             derivative.run(q)
@@ -279,9 +294,10 @@ class ThreePhononEngine:
                 e = vectors[:, bands]
                 v = np.einsum("ks,akl,lt->ast", e.conj(), slopes, e)
                 v *= factor**2 / (2.0 * frequencies[bands].mean())
-                block = np.einsum("ast,bts->ab", v, v).real / len(bands)
-                products[i, bands] = block
-        return products
+                products[i, bands] = np.einsum("ast,bts->ab", v, v).real / len(bands)
+                mean = np.einsum("ass->a", v).real / len(bands)
+                means[i, bands] = np.outer(mean, mean)
+        return products, means
 
     # --- scattering ----------------------------------------------------------------------------
 
@@ -410,6 +426,7 @@ class ThreePhononEngine:
                 phonons.frequencies,
                 phonons.degenerate_ids,
                 rot_grid_points=build_rot_grid_points(settings),
+                pinv_solver=_DIVIDE_AND_CONQUER,
             )
             kernel.collision_matrix = np.array(collision)[None, None]
             result = kernel.solve(

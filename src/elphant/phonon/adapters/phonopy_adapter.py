@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from elphant.crystal import Crystal
 from elphant.phonon.force_constants import ForceConstants
-from elphant.units import COULOMB_EV_ANGSTROM
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
@@ -96,7 +95,7 @@ def nac_parameters(force_constants: ForceConstants, phonopy: Phonopy) -> dict[st
     return {
         "born": data.born_charges[primitive_to_unitcell(phonopy)],
         "dielectric": np.array(data.epsilon_infinity),
-        "factor": COULOMB_EV_ANGSTROM,
+        "factor": data.coulomb_constant,
         "method": "gonze",
     }
 

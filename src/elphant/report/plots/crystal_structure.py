@@ -31,6 +31,8 @@ Array = NDArray[np.float64]
 
 ATOM_SIZE = 0.42  # drawn radius over covalent radius
 BOND_WIDTH = 0.26  # Å
+PANEL_RATIO = 1.22  # width over height of a panel
+TRIAD_SHARE = 0.24  # of the panel's width, for the axes beside the crystal
 #: Images beyond this many atoms are drawn without the second cell: the picture would be black.
 MOST_ATOMS = 400
 
@@ -107,10 +109,15 @@ def _draw(ax: Axes, run: RunData, basis: Array, scene: Scene) -> None:
         )
     drawn = np.concatenate([view, (scene.block_edges @ basis.T).reshape(-1, 3)])[:, :2]
     low, high = drawn.min(axis=0) - 1.0, drawn.max(axis=0) + 1.0
-    size = 0.15 * float((high - low).max())
-    _draw_triads(ax, run, basis, low, size)
-    ax.set_xlim(low[0] - 2.3 * size, high[0])
-    ax.set_ylim(low[1] - 0.1 * size, high[1])
+    # The scene fills the right of the panel; the triads stand in a column on its left.
+    width, height = high - low
+    total = max(width / (1 - TRIAD_SHARE), height * PANEL_RATIO)
+    right = high[0] + 0.5 * (total * (1 - TRIAD_SHARE) - width)
+    middle = 0.5 * (low[1] + high[1])
+    corner = np.array([right - total, middle - 0.5 * total / PANEL_RATIO])
+    _draw_triads(ax, run, basis, corner, 0.115 * total)
+    ax.set_xlim(corner[0], right)
+    ax.set_ylim(corner[1], corner[1] + total / PANEL_RATIO)
     ax.set_aspect("equal")
     ax.set_anchor("N")
     ax.set_axis_off()
@@ -180,10 +187,10 @@ def _draw_triads(ax: Axes, run: RunData, basis: Array, low: Array, size: float) 
     """Draw the crystal axes (coloured) and, below them, the Cartesian axes (grey)."""
     crystal = run.frame.axis_directions @ basis.T
     cartesian = np.eye(3) @ basis.T
-    left = low[0] - 1.75 * size
-    bottom = low[1] + 0.3 * size
+    left = low[0] + 1.0 * size
+    bottom = low[1] + 1.7 * size
     for vectors, names, y, colours in (
-        (crystal, AXES, bottom + 2.3 * size, [AXIS_COLOURS[axis] for axis in AXES]),
+        (crystal, AXES, bottom + 3.2 * size, [AXIS_COLOURS[axis] for axis in AXES]),
         (cartesian, CARTESIAN_AXES, bottom, [GREY] * 3),
     ):
         for vector, name, colour in zip(vectors, names, colours, strict=True):
@@ -207,8 +214,11 @@ def _draw_arrow(
     else:
         end = origin + size * flat
         arrow = {"arrowstyle": "-|>", "color": colour, "lw": 1.5, "shrinkA": 0, "shrinkB": 0}
-        ax.annotate("", _xy(end), _xy(origin), arrowprops=arrow, zorder=40)
-        place = origin + size * flat * (1 + 0.26 / np.linalg.norm(flat))
+        ax.annotate("", _xy(end), _xy(origin), arrowprops=arrow, zorder=40, annotation_clip=False)
+        length = np.linalg.norm(flat)
+        place = origin + size * flat * (1 + 0.26 / length)
+        if length < 0.6:  # a short arrow may lie on a longer one: name it on its right side
+            place = origin + size * (flat + 0.26 * np.array([flat[1], -flat[0]]) / length)
     ax.text(*_xy(place), name, color=colour if colour != GREY else INK, ha="center", va="center",
             fontsize=8.5, fontweight="bold" if name in AXES else "normal", zorder=43)  # fmt: skip
 

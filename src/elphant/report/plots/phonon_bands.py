@@ -42,6 +42,11 @@ def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
         for panel in axes:
             panel.set_ylim(*limits)
             _mark_imaginary(panel, limits[0])
+        if limits[0] < 0:
+            axes[0].text(
+                0.015, 0.02, "imaginary", transform=axes[0].transAxes, color=VERMILION,
+                fontsize=7.5,
+            )  # fmt: skip
         axes[0].set_ylabel("Frequency (THz)")
     return figure
 
@@ -104,7 +109,6 @@ def _mark_imaginary(ax: Axes, lowest: float) -> None:
         return
     ax.axhspan(lowest, 0, color=VERMILION, alpha=0.08, lw=0, zorder=0)
     ax.axhline(0, color=INK, lw=0.6)
-    ax.text(0.015, 0.02, "imaginary", transform=ax.transAxes, color=VERMILION, fontsize=7.5)
 
 
 def _draw_dos(ax: Axes, run: RunData) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elphant.report.model import Block, Notice, Paragraph, Section
 from elphant.report.run_data import RunData
 from elphant.report.sections.conductivity import flag_title
-from elphant.report.text import number
+from elphant.report.text import compact, sentence
 
 
 def quality_section(run: RunData) -> Section:
@@ -22,7 +22,7 @@ def quality_section(run: RunData) -> Section:
     for flag in flags:
         limit = ""
         if flag.value is not None and flag.threshold is not None:
-            limit = f" (value {number(flag.value, 3)}, limit {number(flag.threshold, 3)})"
-        text = f"{flag.message}{limit}"
+            limit = f" Value {compact(flag.value)}, limit {compact(flag.threshold)}."
+        text = f"{sentence(flag.message)}{limit}"
         blocks.append(Notice(severity=flag.severity, title=flag_title(flag.name), text=text))
     return Section(identifier="quality", title="Quality checks", blocks=tuple(blocks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elphant.crystal import AXES, CARTESIAN_AXES
+from elphant.quality import Severity
 from elphant.report.model import (
     Block,
     KeyNumber,
@@ -15,7 +16,7 @@ from elphant.report.model import (
 )
 from elphant.report.plots.appearance import axis_label
 from elphant.report.run_data import RunData, ThermalConductivity
-from elphant.report.text import fixed, listing, mesh_text, number
+from elphant.report.text import fixed, listing, mesh_text, number, sentence
 
 UNIT = "W m⁻¹ K⁻¹"
 REFERENCE_TEMPERATURE = 300.0  # K
@@ -34,6 +35,7 @@ def conductivity_section(run: RunData) -> Section:
         Paragraph(text=_headline(record)),
         key_numbers(run, record),
         *doubt_notices(run),
+        Paragraph(text=f"The tensor in three frames ({UNIT})"),
         Row(blocks=_three_frames(record)),
         Paragraph(text=_frame_text(run), muted=True),
         _temperature_table(run),
@@ -55,7 +57,7 @@ def doubt_word(run: RunData) -> str:
 def doubt_notices(run: RunData) -> tuple[Notice, ...]:
     """Return everything that a reader must know before using the numbers, the worst first."""
     notices = [
-        Notice(severity=flag.severity, title=flag_title(flag.name), text=flag.message)
+        Notice(severity=flag.severity, title=flag_title(flag.name), text=sentence(flag.message))
         for flag in run.doubts
     ]
     if run.is_quick:
@@ -69,13 +71,13 @@ def doubt_notices(run: RunData) -> tuple[Notice, ...]:
 
 def flag_title(name: str) -> str:
     """Return the machine-readable name of a flag as the first words of a sentence."""
-    words = name.replace("_", " ").strip()
-    return f"{words[:1].upper()}{words[1:]}."
+    return sentence(name.replace("_", " "))
 
 
 def key_numbers(run: RunData, record: ThermalConductivity) -> KeyNumbers:
     """Return the three headline numbers."""
     doubt = doubt_word(run)
+    severity: Severity = "invalid" if doubt.startswith("invalid") else "warning"
     items = []
     for axis in AXES:
         error = (record.standard_error or {}).get(axis)
@@ -87,6 +89,7 @@ def key_numbers(run: RunData, record: ThermalConductivity) -> KeyNumbers:
                 detail=f"{record.method}, {record.temperature:g} K",
                 marker=axis,
                 doubt=doubt,
+                severity=severity,
             )
         )
     return KeyNumbers(items=tuple(items))
@@ -108,7 +111,7 @@ def _headline(record: ThermalConductivity) -> str:
 
 def _three_frames(record: ThermalConductivity) -> tuple[Table, ...]:
     cartesian = Table(
-        caption=f"Cartesian frame of the input ({UNIT})",
+        caption="Cartesian frame of the input",
         headers=("", *CARTESIAN_AXES),
         rows=tuple(
             (name, *(fixed(value, _decimals(record)) for value in row))
@@ -117,8 +120,8 @@ def _three_frames(record: ThermalConductivity) -> tuple[Table, ...]:
     )
     decimals = _decimals(record)
     along = Table(
-        caption=f"Crystal axes ({UNIT})",
-        headers=("direction", "along a, b, c", "along a*, b*, c*"),
+        caption="Crystal axes",
+        headers=("", "a, b, c", "a*, b*, c*"),
         rows=tuple(
             (
                 f"{axis}, {axis}*",
@@ -130,13 +133,13 @@ def _three_frames(record: ThermalConductivity) -> tuple[Table, ...]:
     )
     values, axes, labels = (record.principal[key] for key in ("values", "axes", "labels"))
     principal = Table(
-        caption=f"Principal frame ({UNIT})",
-        headers=("direction", "value", "unit vector (x, y, z)"),
+        caption="Principal frame",
+        headers=("", "value", "unit vector (x, y, z)"),
         rows=tuple(
             (
                 label if label != "general" else f"axis {i + 1}",
                 fixed(value, decimals),
-                "(" + ", ".join(fixed(component, 3) for component in axis) + ")",
+                "(" + ", ".join(fixed(component, 2) for component in axis) + ")",
             )
             for i, (value, axis, label) in enumerate(zip(values, axes, labels, strict=True))
         ),
@@ -161,7 +164,7 @@ def _frame_text(run: RunData) -> str:
     angles = ", ".join(f"{angle:.2f}°" for angle in run.frame.axis_angles)
     return (
         f"{text}Angles between (b, c), (a, c), (a, b): {angles}. Along an axis means n·κ·n for "
-        "the unit vector n of that axis."
+        "the unit vector n of that axis; a*, b*, c* are the normals of the cell faces."
     )
 
 
@@ -203,4 +206,4 @@ def _settings_text(record: ThermalConductivity) -> str:
             "the tensor was averaged over the point group, which changed it by "
             f"{number(100 * record.symmetry_residual, 2)} %"
         )
-    return f"{'; '.join(parts)[:1].upper()}{'; '.join(parts)[1:]}."
+    return sentence("; ".join(parts))

@@ -30,7 +30,8 @@ def displace_stage(
     def compute(_: Stage) -> tuple[Mapping[str, Any], Arrays]:
         settings = displacement_settings(context.config)
         plans = plan_displacements(crystal, symmetry, settings)
-        if options.check_gamma:
+        # A cell of one atom has only acoustic modes at Γ: nothing to check.
+        if options.check_gamma and crystal.n_atoms > 1:
             plans.append(plan_gamma_check(crystal, symmetry, settings.amplitude_second))
         return (
             {"plans": [plan.to_dict() for plan in plans]},

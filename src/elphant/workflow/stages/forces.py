@@ -19,6 +19,9 @@ from elphant.workflow.potential_source import PotentialSource
 
 VERSION = 1
 
+#: What the user reads for each plan.
+TITLES = {"second": "second order", "third": "third order", "unit_cell": "Γ check of the unit cell"}
+
 #: Atoms evaluated between two writes: small enough to lose little, large enough to batch.
 ATOMS_PER_CHUNK = 240
 
@@ -91,7 +94,7 @@ def forces_stage(
             stage,
             work,
             work.n_items,
-            label=f"forces, {plan.label} order ({plan.supercell.n_atoms} atoms)",
+            label=f"forces, {TITLES[plan.label]} ({plan.supercell.n_atoms} atoms)",
             chunk=max(1, ATOMS_PER_CHUNK // plan.supercell.n_atoms),
         )
         items = stage.load_items(range(work.n_items))

@@ -1,0 +1,33 @@
+"""Synthetic runs and their reports, made once for all tests of the report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from synthetic_run import SyntheticOptions, build_run
+
+from elphant.report.build import write_report
+
+
+@pytest.fixture(scope="session")
+def pnma(tmp_path_factory):
+    """A run in the standard setting, quick preset."""
+    return build_run(tmp_path_factory.mktemp("runs") / "pnma")
+
+
+@pytest.fixture(scope="session")
+def pbnm(tmp_path_factory):
+    """The same crystal described in the Pbnm setting, with another potential."""
+    options = SyntheticOptions(setting="Pbnm", preset="standard", potential="mace-mh-1")
+    return build_run(tmp_path_factory.mktemp("runs") / "pbnm", options)
+
+
+@pytest.fixture(scope="session")
+def report(pnma):
+    """The written report of the quick run."""
+    return write_report(pnma)

@@ -1,0 +1,76 @@
+"""The public schema of results.json."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+
+@pytest.fixture(scope="module")
+def validator():
+    text = (files("elphant.workflow") / "results_schema.json").read_text(encoding="utf-8")
+    schema = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture
+def results(pnma):
+    return json.loads((pnma / "results.json").read_text(encoding="utf-8"))
+
+
+def test_synthetic_runs_are_valid(validator, results, pbnm):
+    validator.validate(results)
+    validator.validate(json.loads((pbnm / "results.json").read_text(encoding="utf-8")))
+
+
+def _drop(results):
+    del results["frame"]
+
+
+def _extra(results):
+    results["thermal_conductivity"][0]["colour"] = "blue"
+
+
+def _unit(results):
+    results["thermal_conductivity"][0]["unit"] = "W/cm/K"
+
+
+def _severity(results):
+    results["quality"][0]["severity"] = "bad"
+
+
+def _shape(results):
+    results["thermal_conductivity"][0]["cartesian"].pop()
+
+
+def _version(results):
+    results["schema_version"] = "2.0"
+
+
+@pytest.mark.parametrize("change", [_drop, _extra, _unit, _severity, _shape, _version])
+def test_departures_are_refused(validator, results, change):
+    change(results)
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(results)
+
+
+def test_future_records_have_definitions(validator, results):
+    axes = {"a": 1.0, "b": 2.0, "c": 3.0}
+    tensor = [[1.0, 0, 0], [0, 2.0, 0], [0, 0, 3.0]]
+    carrier = {"carrier": "electron", "temperature": 300.0, "density": 1e16, "solver": "bte"}
+    results["mobility"] = [
+        {**carrier, "part": "polar", "cartesian": tensor, "axes": axes, "unit": "cm^2 V^-1 s^-1"}
+    ]
+    results["seebeck"] = [{**carrier, "cartesian": tensor, "axes": axes, "unit": "uV K^-1"}]
+    results["effective_mass"] = [
+        {"carrier": "hole", "kind": "band_edge", "temperature": None, "tensor": tensor,
+         "axes": axes, "unit": "m_e"}
+    ]  # fmt: skip
+    results["band_gap"] = {"value": 1.17, "is_direct": False, "unit": "eV"}
+    validator.validate(results)
+    results["mobility"][0]["part"] = "acoustic"
+    assert not validator.is_valid(results)
