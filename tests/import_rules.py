@@ -29,6 +29,7 @@ LAYERS = {
     "workflow": 5,
     "report": 6,
     "cli": 7,
+    "__main__": 8,
 }
 
 #: (importing, imported) pairs inside one layer that are allowed.

@@ -31,7 +31,7 @@ _PUBLIC = {
     "run": "elphant.workflow.result",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from elphant.workflow.result import RunResult as RunResult

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 Severity = Literal["info", "warning", "invalid"]
 
+#: All severities, harmless first.
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "invalid")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityFlag:

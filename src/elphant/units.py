@@ -8,7 +8,12 @@ masses in amu, temperatures in K, times in ps and frequencies in ordinary THz (n
 from __future__ import annotations
 
 from math import pi, sqrt
-from typing import Final
+from typing import Any, Final, TypeVar
+
+from numpy.typing import NDArray
+
+#: A number or an array of numbers.
+Quantity = TypeVar("Quantity", float, NDArray[Any])
 
 # --- CODATA 2022, SI units -------------------------------------------------------------------
 ELEMENTARY_CHARGE: Final = 1.602176634e-19  # C, exact
@@ -51,7 +56,7 @@ KM_PER_S_PER_A_THZ: Final = 0.1
 ANGSTROM_PER_MICROMETRE: Final = 1e4
 
 
-def rate_from_linewidth(linewidth_hwhm_thz: float) -> float:
+def rate_from_linewidth(linewidth_hwhm_thz: Quantity) -> Quantity:
     """Return the scattering rate 1/tau (ps⁻¹) of a half width at half maximum in ordinary THz.
 
     ``1/tau = 2 * (2 pi) * gamma``: phono3py's ``gamma`` is a half width in ordinary frequency.
@@ -60,6 +65,6 @@ def rate_from_linewidth(linewidth_hwhm_thz: float) -> float:
     return 4.0 * pi * linewidth_hwhm_thz
 
 
-def linewidth_from_rate(rate_per_ps: float) -> float:
+def linewidth_from_rate(rate_per_ps: Quantity) -> Quantity:
     """Return the half width at half maximum (ordinary THz) of a scattering rate in ps⁻¹."""
     return rate_per_ps / (4.0 * pi)

@@ -82,7 +82,14 @@ def test_unusable_structures(elphant, capsys, argon: Path, name: str, says: str)
 
 def test_unknown_potential_names_similar_ones(elphant, capsys, argon: Path) -> None:
     text = expect_error(
-        elphant, capsys, "kappa", "Ar.cif", "--potential", "sevenet-l3i5", code=4, says="no potential"
+        elphant,
+        capsys,
+        "kappa",
+        "Ar.cif",
+        "--potential",
+        "sevenet-l3i5",
+        code=4,
+        says="no potential",
     )
     assert "sevennet-l3i5" in text
 
@@ -112,7 +119,14 @@ def test_element_the_model_does_not_know(elphant, capsys, argon: Path) -> None:
 def test_broken_factory_is_explained(elphant, capsys, argon: Path) -> None:
     (argon / "broken.py").write_text("def factory():\n    raise RuntimeError('no licence')\n")
     expect_error(
-        elphant, capsys, "kappa", "Ar.cif", "--potential", "broken:factory", code=4, says="no licence"
+        elphant,
+        capsys,
+        "kappa",
+        "Ar.cif",
+        "--potential",
+        "broken:factory",
+        code=4,
+        says="no licence",
     )
     expect_error(
         elphant, capsys, "kappa", "Ar.cif", "--potential", "nowhere:factory", code=4, says="nowhere"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from elphant.cli.console import error_console, print_result
+
+if TYPE_CHECKING:
+    from elphant.models.entry import Provider
 
 models_app = typer.Typer(help="List, describe, download or add models.", no_args_is_help=True)
 
@@ -83,7 +86,7 @@ def add_command(
     entry = add_model(
         name,
         path,
-        provider=provider,  # type: ignore[arg-type]  checked by add_model
+        provider=cast("Provider | None", provider),  # add_model checks it
         level_of_theory=level_of_theory,
         licence=licence,
         heads=head or (),

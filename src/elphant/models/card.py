@@ -70,4 +70,8 @@ class ModelCard:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ModelCard:
         """Rebuild a card from :meth:`to_dict` (lists become tuples)."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+        }
+        return cls(**fields)

@@ -223,8 +223,10 @@ def _download(
             failure = ConnectionError("the connection closed before the file was complete")
         except (HTTPError, URLError, OSError) as error:
             failure = error
-            if isinstance(error, HTTPError) and 400 <= error.code < 500:
-                break
+            if isinstance(error, HTTPError):
+                error.close()
+                if 400 <= error.code < 500:
+                    break
     else:
         raise ModelError(
             f"the weights of '{entry.name}' could not be fetched completely: {failure}.",
@@ -262,6 +264,7 @@ def _transfer(url: str, part: Path, progress: ProgressCallback | None, timeout: 
         # 416: nothing is left to send, the part is already complete (or longer than the file).
         total = str(error.headers.get("Content-Range", "")).rpartition("/")[2]
         if error.code == 416 and total.isdigit():
+            error.close()
             if int(total) == have:
                 return True
             part.unlink()

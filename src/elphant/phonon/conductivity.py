@@ -621,7 +621,8 @@ def _memory_gb(engine: ThreePhononEngine, settings: ConductivitySettings, n_poin
     """Return an upper estimate of the memory of ``n_points`` points and of the solution, GB."""
     n_b, n_mesh, n_t = engine.n_modes, engine.n_mesh, len(settings.temperatures)
     n_irreducible = len(engine.grid_points)
-    total = 3.0 * engine.third_order_bytes + 16.0 * n_mesh * n_b * (n_b + 2)
+    # The interpreter with its libraries takes about 0.2 GB before any array is made.
+    total = 0.25e9 + 3.0 * engine.third_order_bytes + 16.0 * n_mesh * n_b * (n_b + 2)
     if settings.solver == "rta":
         # Two threads work on one triplet each: interaction strength and weights of all bands.
         total += 2.0 * 40.0 * n_b**3

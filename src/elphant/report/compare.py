@@ -282,7 +282,7 @@ def _quality_section(compared: Comparison) -> Section:
         for flag in run.doubts:
             text = f"{flag_title(flag.name)} {sentence(flag.message)}"
             blocks.append(Notice(severity=flag.severity, title=f"{label}:", text=text))
-        if run.is_quick:
+        if run.is_quick and not any(flag.name == "preset" for flag in run.doubts):
             text = "Quick preset: mesh and supercells are not converged."
             blocks.append(Notice(severity="warning", title=f"{label}:", text=text))
     if not blocks:

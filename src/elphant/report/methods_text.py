@@ -5,6 +5,7 @@ from __future__ import annotations
 from elphant.crystal import AXES
 from elphant.report.model import Code, Paragraph, Section
 from elphant.report.run_data import ForceConstantSummary, RunData, ThermalConductivity
+from elphant.report.sections.force_constants import held_out_name, r2_text
 from elphant.report.text import formula_text, listing, mesh_text, number, sentence, supercell_text
 
 _SOLVERS = {
@@ -91,7 +92,7 @@ def _force_constant_sentences(run: RunData) -> list[str]:
         else "obtained from finite displacements"
     )
     text = f"The {orders} force constants were {how}"
-    if summary.displacement_amplitude is not None:
+    if summary.displacement_amplitude:
         text += f" of {summary.displacement_amplitude:g} Å"
     text += f" in {_supercells(summary)}"
     counts = [n for n in summary.n_snapshots.values() if n]
@@ -106,7 +107,7 @@ def _force_constant_sentences(run: RunData) -> list[str]:
     if summary.force_r2:
         errors = summary.force_rmse or {}
         listed = [
-            f"{number(r2, 4)} for order {order}"
+            f"{r2_text(r2)} for {held_out_name(order)}"
             + (f" (RMSE {number(errors[order], 2)} eV/Å)" if errors.get(order) is not None else "")
             for order, r2 in summary.force_r2.items()
             if r2 is not None
@@ -170,7 +171,7 @@ def _result_sentence(record: ThermalConductivity) -> str:
 
 def _doubt_sentences(run: RunData) -> list[str]:
     sentences = []
-    if run.is_quick:
+    if run.is_quick and not any(flag.name == "preset" for flag in run.doubts):
         sentences.append(
             "These values come from the quick preset: mesh and supercells are not converged."
         )

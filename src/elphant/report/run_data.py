@@ -61,7 +61,8 @@ class Relaxation(_Record):
 class ForceConstantSummary(_Record):
     """Where the force constants came from and how good they are.
 
-    Orders are the keys ``"2"`` and ``"3"`` of the mappings; errors in eV/Å on held-out snapshots.
+    Parameters and residuals have one key per order, ``"2"`` and ``"3"``; force errors (eV/Å) have
+    one per set of held-out snapshots.
     """
 
     source: str
@@ -76,6 +77,8 @@ class ForceConstantSummary(_Record):
     force_rmse: dict[str, float | None] | None = None
     force_r2: dict[str, float | None] | None = None
     sum_rule_residual: dict[str, float | None] | None = None
+    permutation_residual: dict[str, float | None] | None = None
+    residual_force: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

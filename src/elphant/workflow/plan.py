@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from elphant.config.models import RunConfig
-from elphant.crystal import Crystal, Frame, find_symmetry
+from elphant.crystal import Crystal, Frame, Symmetry, find_symmetry
 from elphant.crystal.io import read_crystal
 from elphant.engine.device import resolve_device
 from elphant.engine.memory import parse_memory
 from elphant.engine.progress import Progress
+from elphant.phonon.conductivity import Solver
 from elphant.phonon.displacement import DisplacementPlan, plan_displacements, plan_gamma_check
 from elphant.workflow.potential_source import PotentialSource
 from elphant.workflow.run import Job
 from elphant.workflow.scattering_cost import scattering_cost
-from elphant.workflow.settings import (
-    conductivity_settings,
-    displacement_settings,
-    harmonic_mesh,
-)
+from elphant.workflow.settings import conductivity_settings, displacement_settings
 
 #: Evaluations of the unit cell that a relaxation to 1e-4 eV/Å usually takes.
 TYPICAL_RELAXATION_STEPS = 40
+
+
+#: Stage, what it does, estimated seconds.
+PlanLine = tuple[str, str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,7 @@ class RunPlan:
     """
 
     heading: str
-    lines: tuple[tuple[str, str, float], ...]
+    lines: tuple[PlanLine, ...]
     memory_gb: float
     memory_bound_gb: float
 
@@ -78,25 +82,26 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
 
         imported = load_force_constants(job.force_constants, None)
         crystal, lattice = imported.unitcell, imported.primitive_lattice
-        lines: list[tuple[str, str, float]] = []
+        n_supercell = 0 if imported.third is None else imported.third.shape[1]
+        lines: list[PlanLine] = []
+        symmetry = find_symmetry(crystal, config.symmetry.tolerance)
     else:
         crystal = read_crystal(job.structure)
-        lines, lattice = _model_lines(crystal, config, progress)
-    solver = "bte" if "bte" in config.conductivity.solver else "rta"
+        symmetry = find_symmetry(crystal, config.symmetry.tolerance)
+        plans = _displacement_plans(crystal, symmetry, config)
+        lattice = plans[0].primitive_matrix.T @ crystal.lattice
+        n_supercell = next(p.supercell.n_atoms for p in plans if 3 in p.orders)
+        lines = _model_lines(crystal, plans, config, progress)
+    solver: Solver = "bte" if "bte" in config.conductivity.solver else "rta"
     settings = conductivity_settings(config, lattice, solver)
-    symmetry = find_symmetry(crystal, config.symmetry.tolerance)
-    cost = scattering_cost(crystal, symmetry, lattice, settings, config)
+    n_primitive = round(crystal.n_atoms * abs(np.linalg.det(lattice)) / crystal.volume)
+    cost = scattering_cost(symmetry, settings, n_primitive=n_primitive, n_supercell=n_supercell)
     mesh = "×".join(str(n) for n in settings.mesh)
-    dos = "×".join(str(n) for n in harmonic_mesh(config, lattice))
-    lines.append(("harmonic", f"bands, density of states on a {dos} mesh", cost.harmonic_seconds))
-    lines.append(
-        (
-            "scattering",
-            f"{solver.upper()} on a {mesh} mesh, about {cost.n_irreducible} irreducible q points, "
-            f"{cost.n_branches} branches",
-            cost.scattering_seconds,
-        )
+    what = (
+        f"{solver.upper()} on a {mesh} mesh, about {cost.n_irreducible} irreducible q points, "
+        f"{cost.n_branches} branches"
     )
+    lines.append(("scattering", what, cost.seconds))
     frame = Frame.of(crystal, symmetry)
     return RunPlan(
         heading=f"{crystal}; space group {frame.space_group}, setting {frame.setting}",
@@ -106,42 +111,47 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
     )
 
 
+def _displacement_plans(
+    crystal: Crystal, symmetry: Symmetry, config: RunConfig
+) -> list[DisplacementPlan]:
+    settings = displacement_settings(config)
+    plans = plan_displacements(crystal, symmetry, settings)
+    if config.displacements.check_gamma and crystal.n_atoms > 1:
+        plans.append(plan_gamma_check(crystal, symmetry, settings.amplitude_second))
+    return plans
+
+
 def _model_lines(
-    crystal: Crystal, config: RunConfig, progress: Progress
-) -> tuple[list[tuple[str, str, float]], object]:
+    crystal: Crystal, plans: list[DisplacementPlan], config: RunConfig, progress: Progress
+) -> list[PlanLine]:
     source = PotentialSource(config.potential, resolve_device(config.execution.device))
     try:
         with progress.task("measuring the speed of the potential", 2) as task:
             per_atom = _seconds_per_atom(crystal, source, task.advance)
     finally:
         source.close()
-    symmetry = find_symmetry(crystal, config.symmetry.tolerance)
-    settings = displacement_settings(config)
-    plans = plan_displacements(crystal, symmetry, settings)
-    if config.displacements.check_gamma and crystal.n_atoms > 1:
-        plans.append(plan_gamma_check(crystal, symmetry, settings.amplitude_second))
-    lines = []
+    lines: list[PlanLine] = []
     if config.relaxation.enabled:
         steps = min(TYPICAL_RELAXATION_STEPS, config.relaxation.max_steps)
         text = f"about {steps} steps of {crystal.n_atoms} atoms"
         lines.append(("relax", text, steps * crystal.n_atoms * per_atom))
-    lines += [(f"forces-{p.label}", p.summary(), _atoms(p) * per_atom) for p in plans]
-    return lines, plans[0].primitive_matrix.T @ crystal.lattice
+    return lines + [
+        (f"forces-{plan.label}", plan.summary(), plan.n_atom_evaluations * per_atom)
+        for plan in plans
+    ]
 
 
-def _seconds_per_atom(crystal: Crystal, source: PotentialSource, advance: object) -> float:
+def _seconds_per_atom(
+    crystal: Crystal, source: PotentialSource, advance: Callable[[], None]
+) -> float:
     """Return the time per atom of one evaluation; the first one only warms up."""
     potential = source.get()
     potential.evaluate([crystal])
-    advance()  # type: ignore[operator]
+    advance()
     start = time.perf_counter()
     potential.evaluate([crystal])
-    advance()  # type: ignore[operator]
+    advance()
     return (time.perf_counter() - start) / crystal.n_atoms
-
-
-def _atoms(plan: DisplacementPlan) -> int:
-    return plan.n_atom_evaluations
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from elphant.config.loading import build_config
 from elphant.crystal import Frame
 from elphant.engine.progress import Progress
 from elphant.errors import ConfigurationError, StoreError
-from elphant.quality import QualityFlag
+from elphant.quality import SEVERITIES, QualityFlag
 from elphant.store.atomic import read_json
 from elphant.store.run_directory import RunDirectory
 from elphant.tensors import TransportTensor
@@ -54,8 +54,7 @@ class RunResult:
     def flags(self) -> tuple[QualityFlag, ...]:
         """Quality flags, doubts first."""
         flags = [QualityFlag(**record) for record in self.content["quality"]]
-        order = {"invalid": 0, "warning": 1, "info": 2}
-        return tuple(sorted(flags, key=lambda flag: order[flag.severity]))
+        return tuple(sorted(flags, key=lambda flag: -SEVERITIES.index(flag.severity)))
 
     @property
     def temperatures(self) -> tuple[float, ...]:
@@ -158,7 +157,9 @@ def run(
             f"option {wrong[0]!r} is not a section of options.",
             fix="Write for example conductivity={'mesh': (9, 9, 9)}.",
         )
-    flags = {f"{section}.{key}": v for section, group in options.items() for key, v in group.items()}
+    flags = {
+        f"{section}.{key}": v for section, group in options.items() for key, v in group.items()
+    }
     job = Job(
         structure=structure,
         force_constants=Path(force_constants) if force_constants is not None else None,

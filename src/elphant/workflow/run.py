@@ -22,7 +22,8 @@ from elphant.engine.progress import Progress, SilentProgress
 from elphant.engine.shard import Shard
 from elphant.errors import ConfigurationError, PhysicsError, StoreError
 from elphant.models.dielectric.born import read_born
-from elphant.quality import QualityFlag
+from elphant.phonon.conductivity import Solver, ThermalConductivity
+from elphant.quality import SEVERITIES, QualityFlag
 from elphant.store.atomic import (
     canonical_json,
     read_json,
@@ -250,13 +251,11 @@ def _phonons(
     harmonic = harmonic_stage(context, source, symmetry, harmonic_mesh(context.config, primitive))
     context.flags.extend(harmonic.flags)
     # The rates of the full equation serve the relaxation-time approximation as well.
-    main = "bte" if "bte" in solvers else "rta"
+    main: Solver = "bte" if "bte" in solvers else "rta"
     settings = conductivity_settings(context.config, primitive, main)
     block, key = scattering_stage(context, source, settings)
-    conductivities = {
-        solver: conductivity_stage(
-            context, source, with_solver(settings, solver), block, key, symmetry
-        )
+    conductivities: dict[str, ThermalConductivity] = {
+        solver: conductivity_stage(context, source, with_solver(settings, solver), block, key)
         for solver in solvers
     }
     context.flags.extend(_distinct(conductivities.values()))
@@ -351,9 +350,11 @@ def _input_record(structure: Any, crystal: Crystal) -> dict[str, str]:
 
 
 def _distinct(conductivities: Any) -> list[QualityFlag]:
-    """Return the flags of all solvers, each once."""
-    flags: dict[tuple[str, str], QualityFlag] = {}
+    """Return the flags of all solvers, one per name: the worst."""
+    flags: dict[str, QualityFlag] = {}
     for result in conductivities:
         for flag in result.flags:
-            flags.setdefault((flag.name, flag.message), flag)
+            known = flags.setdefault(flag.name, flag)
+            if SEVERITIES.index(flag.severity) > SEVERITIES.index(known.severity):
+                flags[flag.name] = flag
     return list(flags.values())

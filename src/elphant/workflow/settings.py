@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from elphant.config.models import RunConfig
 from elphant.grids.mesh import mesh_from_spacing
 from elphant.models.relaxation import RelaxationSettings
-from elphant.phonon.conductivity import ConductivitySettings
+from elphant.phonon.conductivity import ConductivitySettings, Solver
 from elphant.phonon.displacement import DisplacementSettings
 from elphant.phonon.imaginary import ImaginaryModePolicy
 
@@ -42,14 +42,16 @@ def displacement_settings(config: RunConfig) -> DisplacementSettings:
     )
 
 
-def conductivity_settings(config: RunConfig, lattice: Array, solver: str) -> ConductivitySettings:
+def conductivity_settings(
+    config: RunConfig, lattice: Array, solver: Solver
+) -> ConductivitySettings:
     """Return the settings of the scattering sums; ``lattice`` is primitive (rows, Å)."""
     options = config.conductivity
     sigma = None if options.broadening == "tetrahedron" else float(options.broadening)
     return ConductivitySettings(
         mesh=options.mesh or mesh_from_spacing(lattice, options.mesh_spacing),
         temperatures=options.temperatures,
-        solver=solver,  # type: ignore[arg-type]  validated by the configuration
+        solver=solver,
         isotope=options.isotopes,
         boundary_mfp_um=options.boundary,
         sigma_thz=sigma,

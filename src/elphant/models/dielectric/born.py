@@ -89,7 +89,7 @@ def read_born(path: str | Path, crystal: Crystal, symmetry: Symmetry) -> Dielect
     logger.info("%s", source)
     return DielectricData(
         # Rotations leave round-off in the last digits; the file's own digits are restored.
-        epsilon_infinity=np.round(symmetric, 12) + 0.0,
+        epsilon_infinity=np.asarray(np.round(symmetric, 12) + 0.0),
         born_charges=np.round(expanded - drift / crystal.n_atoms, 12) + 0.0,
         source=source,
         coulomb_constant=coulomb_constant,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from elphant.crystal import Crystal
@@ -21,7 +22,6 @@ from elphant.errors import DependencyError, ModelError
 from elphant.models.card import ModelCard
 from elphant.models.potentials.checks import build_evaluation
 from elphant.models.potentials.protocol import Evaluation, Potential
-from elphant.tensors.transport_tensor import matrix_to_voigt
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class PotentialCalculator(Calculator):  # type: ignore[misc]
             "energy": result.energy,
             "free_energy": result.energy,
             "forces": np.array(result.forces),
-            "stress": matrix_to_voigt(result.stress),
+            "stress": full_3x3_to_voigt_6_stress(result.stress),
         }
 
 

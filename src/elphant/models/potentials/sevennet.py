@@ -128,6 +128,12 @@ class SevenNetPotential:
         n_edges = n_atoms = 0
         for crystal in crystals:
             edges = _edges(crystal, self._cutoff)
+            if not len(edges[0]):
+                raise ModelError(
+                    f"no two atoms of {crystal.formula} are within {self._cutoff:g} Å.",
+                    f"'{self._card.name}' sees no bonds in this crystal.",
+                    "Check the cell lengths and their unit (Å).",
+                )
             new_edges, new_atoms = n_edges + len(edges[0]), n_atoms + crystal.n_atoms
             full = (
                 new_edges > bound
@@ -283,7 +289,10 @@ def _prepare(network: Any, dtype: torch.dtype) -> None:
         if type(module).__name__ == "OnehotEmbedding":
             module.register_forward_hook(cast)
         elif type(module).__name__ == "IrrepsConvolution":
-            network.replace_module(name, NodewiseConvolution(module, dtype))
+            try:
+                network.replace_module(name, NodewiseConvolution(module, dtype))
+            except NotImplementedError as reason:
+                logger.info("layer %s keeps sevenn's slower convolution: %s", name, reason)
 
 
 def _edges(crystal: Crystal, cutoff: float) -> tuple[Any, Any, Any]:

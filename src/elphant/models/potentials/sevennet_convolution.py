@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 #: Edges handled at once: a path's products of so many edges fit into the second-level cache.
-CHUNK_EDGES: Final = {"cpu": 384, "cuda": 65536}
+CHUNK_EDGES: Final = {"cpu": 512, "cuda": 65536}
 
 #: Key under which the neighbour blocks travel with the graph.
 BLOCKS_KEY: Final = "elphant_neighbour_blocks"

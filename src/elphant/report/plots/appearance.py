@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from elphant.crystal import AXES, CARTESIAN_AXES
 from elphant.report.run_data import RunData
+from elphant.report.text import fixed
 
 #: Okabe and Ito's palette, distinguishable with every common colour-vision deficiency.
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -23,6 +24,8 @@ GREY, INK = "#7A7A7A", "#222222"
 
 #: Colour and marker of the crystal axes; the markers tell them apart in a grey print.
 AXIS_COLOURS = dict(zip(AXES, (BLUE, VERMILION, GREEN), strict=True))
+#: Dashes of the axes: three curves that coincide, as in a cubic crystal, all stay visible.
+AXIS_LINES: dict[str, Any] = dict(zip(AXES, ("-", (0, (5, 1.5)), (0, (1.5, 1))), strict=True))
 AXIS_MARKERS = dict(zip(AXES, ("o", "s", "^"), strict=True))
 #: Colours of runs in a comparison, and of elements, in order of appearance.
 RUN_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY)
@@ -82,7 +85,7 @@ def axis_label(run: RunData, axis: str) -> str:
         projection = float(direction @ unit)
         if abs(projection) > 1 - 1e-6:
             return f"{axis} {indices} ∥ {'' if projection > 0 else '−'}{name}"
-    numbers = ", ".join(f"{component:.2f}".replace("-", "−") for component in direction)
+    numbers = ", ".join(fixed(float(component), 2) for component in direction)
     return f"{axis} {indices} = ({numbers})"
 
 

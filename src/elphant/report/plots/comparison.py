@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from elphant.crystal import AXES
-from elphant.report.plots.appearance import RUN_COLOURS, house_style, panels, plain
+from elphant.report.plots.appearance import KAPPA_LABEL, RUN_COLOURS, house_style, panels, plain
 from elphant.report.plots.conductivity_bars import draw_bars
 from elphant.report.plots.figure_spec import DataTable
 from elphant.report.plots.phonon_bands import IMAGINARY_BELOW, draw_bands
@@ -31,7 +31,7 @@ def plot_bars(
         figure, axes = panels(ax, 1, figsize=(min(4.6 + 0.4 * len(series), 7.0), 3.2))
         values = {label: [item[axis] for axis in AXES] for label, item in series.items()}
         draw_bars(axes[0], list(axis_names), values)
-        axes[0].set_title(f"{temperature:g} K", loc="right", fontweight="normal")
+        axes[0].set_ylabel(f"{KAPPA_LABEL} at {temperature:g} K")
     return figure
 
 

@@ -32,7 +32,8 @@ def plot(run: RunData, ax: Axes | None = None) -> Figure:
         figure, axes = panels(ax, 1, figsize=(4.6, 3.0))
         draw_bars(
             axes[0],
-            [axis_label(run, axis) for axis in AXES],
+            # A general direction is long: it goes below the name of the axis.
+            [axis_label(run, axis).replace(" = ", "\n") for axis in AXES],
             {record.method: [record.axes[axis] for axis in AXES] for record in records},
             errors={
                 record.method: [record.standard_error[axis] for axis in AXES]
@@ -74,9 +75,9 @@ def draw_bars(
     ax.tick_params(axis="x", length=0)
     ax.set_ylabel(KAPPA_LABEL)
     top = max((max(values) for values in series.values()), default=0.0)
-    ax.set_ylim(min(0.0, *(min(values) for values in series.values())), (top or 1.0) * 1.18)
+    ax.set_ylim(min(0.0, *(min(values) for values in series.values())), (top or 1.0) * 1.12)
     ax.set_xlim(-0.6, len(groups) - 0.4)
-    ax.legend(loc="best")
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2)
 
 
 def _records(run: RunData) -> list[ThermalConductivity]:
@@ -100,10 +101,10 @@ def caption(run: RunData) -> str:
     largest = max(AXES, key=lambda axis: record.axes[axis])
     smallest = min(AXES, key=lambda axis: record.axes[axis])
     ratio = record.axes[largest] / record.axes[smallest] if record.axes[smallest] > 0 else np.inf
-    return (
-        f"Lattice thermal conductivity along the crystal axes at {record.temperature:g} K. "
-        f"{record.method}: κ along {largest} is {ratio:.1f} times that along {smallest}."
-    )
+    text = f"Lattice thermal conductivity along the crystal axes at {record.temperature:g} K. "
+    if ratio < 1.02:
+        return f"{text}{record.method}: κ is the same along all three within 2 %."
+    return f"{text}{record.method}: κ along {largest} is {ratio:.1f} times that along {smallest}."
 
 
 def alt(run: RunData) -> str:

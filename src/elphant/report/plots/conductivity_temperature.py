@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from numpy.typing import NDArray
 
 from elphant.crystal import AXES
 from elphant.report.plots.appearance import (
@@ -63,10 +64,14 @@ def _draw_method(ax: Axes, run: RunData, method: str, *, style: object, filled: 
         )
 
 
+def _has_guide(temperature: NDArray[np.float64]) -> bool:
+    return len(temperature) > 2 and bool(temperature.max() > 1.8 * temperature.min())
+
+
 def _guide(ax: Axes, run: RunData, method: str) -> None:
     """Draw the 1/T law of three-phonon scattering above the data, to compare slopes by eye."""
     temperature, along = run.series(method)
-    if len(temperature) < 3 or temperature.max() < 1.8 * temperature.min():
+    if not _has_guide(temperature):
         return
     high = temperature[temperature >= np.median(temperature) / 1.5]
     top = max(values.max() for values in along.values())
@@ -129,7 +134,7 @@ def _draw_anisotropy(ax: Axes, run: RunData, method: str) -> None:
     ax.axhline(1, color=GREY, lw=0.7, ls=(0, (1, 1.5)))
     ax.set_xlabel("Temperature (K)")
     ax.set_ylabel("κ$_i$ / mean of a, b, c")
-    ax.set_ylim(0, None)
+    ax.set_ylim(0, 1.1 * max(float((along[axis] / mean).max()) for axis in AXES))
     ax.set_title(method)
 
 
@@ -152,10 +157,11 @@ def tables(run: RunData) -> tuple[DataTable, ...]:
 def caption(run: RunData) -> str:
     """Return the caption."""
     methods = " and ".join(run.methods)
+    guide = "; the dotted line falls as 1/T" if _has_guide(np.array(run.temperatures)) else ""
     return (
         f"Lattice thermal conductivity along the crystal axes ({methods}). (a) Against "
-        "temperature, logarithmic axes; the dotted line falls as 1/T. (b) Anisotropy: each axis "
-        "over the mean of the three."
+        f"temperature, logarithmic axes{guide}. (b) Anisotropy: each axis over the mean of the "
+        "three."
     )
 
 

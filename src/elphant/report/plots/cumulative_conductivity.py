@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from elphant.crystal import AXES
 from elphant.report.mode_table import LOWEST_FREQUENCY, ModeTable, mode_table
 from elphant.report.plots.appearance import (
     AXIS_COLOURS,
+    AXIS_LINES,
     AXIS_MARKERS,
     axis_label,
     house_style,
@@ -43,6 +45,8 @@ def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
         axes[1].set_xscale("log")
         axes[1].set_xlabel("Mean free path along the axis (nm)")
         axes[1].set_xlim(*_path_limits(modes))
+        axes[1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes[1].xaxis.set_minor_formatter(NullFormatter())
         axes[1].legend(loc="upper left")
         panel_letter(axes)
     return figure
@@ -68,8 +72,8 @@ def half_point(quantity: Array, running: Array) -> float:
 def _draw(ax: Axes, x: Array, y: Array, axis: str, label: str | None = None) -> None:
     # A last point far to the right lets the curve run on to the frame.
     ax.plot(
-        [*x, 1e3 * x[-1]], [*y, y[-1]], color=AXIS_COLOURS[axis], drawstyle="steps-post", lw=1.3,
-        label=label,
+        [*x, 1e3 * x[-1]], [*y, y[-1]], color=AXIS_COLOURS[axis], ls=AXIS_LINES[axis], lw=1.3,
+        drawstyle="steps-post", label=label,
     )  # fmt: skip
     half = half_point(x, y)
     if np.isfinite(half):
@@ -88,7 +92,10 @@ def _path_limits(modes: ModeTable) -> tuple[float, float]:
             continue
         lows.append(path[np.searchsorted(running, 2e-3 * running[-1])])
         highs.append(path[-1])
-    return (0.7 * min(lows), 1.6 * max(highs)) if lows else (0.1, 1000.0)
+    if not lows:
+        return 0.1, 1000.0
+    # At least one whole decade, so that the axis has labelled ticks.
+    return min(0.7 * min(lows), 0.07 * max(highs)), 1.6 * max(highs)
 
 
 def _modes(run: RunData) -> ModeTable:

@@ -13,6 +13,7 @@ from elphant.crystal import AXES
 from elphant.report.mode_table import LOWEST_FREQUENCY, ModeTable, mode_table
 from elphant.report.plots.appearance import (
     AXIS_COLOURS,
+    AXIS_LINES,
     axis_label,
     house_style,
     panel_letter,
@@ -23,7 +24,6 @@ from elphant.report.run_data import RunData
 from elphant.units import KM_PER_S_PER_A_THZ
 
 Array = NDArray[np.float64]
-_LINES = dict(zip(AXES, ("-", (0, (5, 1.5)), (0, (1.5, 1))), strict=True))
 N_GRID = 240
 
 
@@ -35,13 +35,13 @@ def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
         figure, axes = panels(ax, 2, figsize=(7.0, 2.9), sharex=True)
         for i, axis in enumerate(AXES):
             colour = AXIS_COLOURS[axis]
-            style = _LINES[axis]
+            style = AXIS_LINES[axis]
             axes[0].fill_between(grid, spectra[i], color=colour, alpha=0.10, lw=0)
             axes[0].plot(grid, spectra[i], color=colour, ls=style)
             axes[1].plot(grid, velocity[i], color=colour, ls=style, label=axis_label(run, axis))
         axes[0].set_ylabel("κ(f) (W m$^{-1}$ K$^{-1}$ THz$^{-1}$)")
         axes[1].set_ylabel("rms group velocity (km s$^{-1}$)")
-        axes[1].legend(loc="upper right")
+        axes[1].legend(loc="best")
         for panel in axes:
             panel.set_xlabel("Frequency (THz)")
             panel.set_xlim(0, grid[-1])

@@ -60,7 +60,8 @@ def doubt_notices(run: RunData) -> tuple[Notice, ...]:
         Notice(severity=flag.severity, title=flag_title(flag.name), text=sentence(flag.message))
         for flag in run.doubts
     ]
-    if run.is_quick:
+    # The workflow may have said so itself.
+    if run.is_quick and not any(flag.name == "preset" for flag in run.doubts):
         text = (
             "Coarse mesh and small supercells: good for a first look and for trends. The numbers "
             "are not converged and are not meant for publication. Run the standard preset."

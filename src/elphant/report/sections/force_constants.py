@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from elphant.report.model import Block, Paragraph, Section, Table
 from elphant.report.run_data import ForceConstantSummary, RunData
-from elphant.report.text import number, supercell_text
+from elphant.report.text import compact, number, sentence, supercell_text
 
 _SOURCES = {
     "finite_difference": "Finite differences of symmetry-reduced displacements.",
     "random": "Fit to random displacements, with symmetry and sum rules imposed.",
     "imported": "Imported from files of another program.",
+}
+_HELD_OUT = {
+    "2": "second order",
+    "second": "second order",
+    "3": "third order",
+    "third": "second and third order",
+    "third_order2_only": "second-order terms alone on the same snapshots",
 }
 _ORDERS = (("2", "second", "second order"), ("3", "third", "third order"))
 
@@ -20,16 +29,23 @@ def force_constants_section(run: RunData) -> Section | None:
     if summary is None:
         return None
     blocks: list[Block] = [Paragraph(text=_SOURCES.get(summary.source, summary.source))]
-    blocks.append(_table(summary))
-    if summary.displacement_amplitude is not None:
-        text = f"Displacement amplitude {summary.displacement_amplitude:g} Å."
-        blocks.append(Paragraph(text=text))
+    blocks.append(_order_table(summary))
+    if summary.force_rmse or summary.force_r2:
+        blocks.append(_held_out_table(summary))
+    remarks = []
+    if summary.displacement_amplitude:
+        remarks.append(f"Displacement amplitude {summary.displacement_amplitude:g} Å.")
+    if summary.residual_force is not None:
+        residual = compact(summary.residual_force, 2)
+        remarks.append(f"Largest force of the undisplaced supercell {residual} eV/Å.")
+    if remarks:
+        blocks.append(Paragraph(text=" ".join(remarks)))
     if run.phonons is not None:
         blocks.append(Paragraph(text=_harmonic_text(run)))
     return Section(identifier="force-constants", title="Force constants", blocks=tuple(blocks))
 
 
-def _table(summary: ForceConstantSummary) -> Table:
+def _order_table(summary: ForceConstantSummary) -> Table:
     cells = [_column(summary, key, word) for key, word, _ in _ORDERS]
     names = (
         "Supercell",
@@ -37,9 +53,8 @@ def _table(summary: ForceConstantSummary) -> Table:
         "Cutoff (Å)",
         "Supercell calculations",
         "Free parameters",
-        "Held-out force RMSE (eV/Å)",
-        "Held-out force R²",
         "Sum-rule residual",
+        "Permutation residual",
     )
     rows = tuple((name, *(column[i] for column in cells)) for i, name in enumerate(names))
     rows = tuple(row for row in rows if any(cell != "–" for cell in row[1:]))
@@ -48,22 +63,52 @@ def _table(summary: ForceConstantSummary) -> Table:
 
 def _column(summary: ForceConstantSummary, key: str, word: str) -> tuple[str, ...]:
     supercell = getattr(summary, f"supercell_{word}")
-    n_atoms = getattr(summary, f"n_atoms_{word}")
+    if supercell is None:
+        return ("–",) * 7
     cutoff = summary.cutoff_third if key == "3" else None
     snapshots = summary.n_snapshots.get(word)
+    shared = snapshots is None and any(summary.n_snapshots.values())
     parameters = (summary.n_parameters or {}).get(key)
-    if supercell is None:
-        return ("–",) * 8
     return (
         supercell_text(supercell),
-        str(n_atoms),
-        "all pairs" if cutoff is None else f"{cutoff:g}",
-        "–" if snapshots is None else str(snapshots),
+        str(getattr(summary, f"n_atoms_{word}")),
+        "none" if cutoff is None else f"{cutoff:g}",
+        "shared" if shared else "–" if snapshots is None else str(snapshots),
         "–" if parameters is None else str(parameters),
-        number((summary.force_rmse or {}).get(key), 3),
-        number((summary.force_r2 or {}).get(key), 4),
-        number((summary.sum_rule_residual or {}).get(key), 2),
+        _residual(summary.sum_rule_residual, key),
+        _residual(summary.permutation_residual, key),
     )
+
+
+def _residual(values: Mapping[str, float | None] | None, key: str) -> str:
+    value = (values or {}).get(key)
+    return "–" if value is None else compact(value, 2)
+
+
+def held_out_name(key: str) -> str:
+    """Return the name of a set of held-out snapshots in words."""
+    return _HELD_OUT.get(key, key.replace("_", " "))
+
+
+def _held_out_table(summary: ForceConstantSummary) -> Table:
+    rmse, r_squared = summary.force_rmse or {}, summary.force_r2 or {}
+    rows = tuple(
+        (
+            sentence(held_out_name(key)).rstrip("."),
+            number(rmse.get(key), 3),
+            r2_text(r_squared.get(key)),
+        )
+        for key in dict.fromkeys((*rmse, *r_squared))
+    )
+    headers = ("snapshots and terms", "force RMSE (eV/Å)", "force R²")
+    return Table(caption="Forces on held-out snapshots", headers=headers, rows=rows)
+
+
+def r2_text(value: float | None) -> str:
+    """Return R² with as many digits as it takes to tell it from one."""
+    if value is None:
+        return "–"
+    return next((f"{value:.{n}f}" for n in (4, 6, 8) if f"{value:.{n}f}"[0] != "1"), "1.0000")
 
 
 def _harmonic_text(run: RunData) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from elphant.crystal import Symmetry
 from elphant.engine.memory import require_memory
 from elphant.phonon.conductivity import (
     ConductivitySettings,
     ScatteringBlock,
+    Solver,
     ThermalConductivity,
     compute_scattering,
     estimate_memory,
@@ -95,14 +95,13 @@ def conductivity_stage(
     settings: ConductivitySettings,
     block: ScatteringBlock,
     block_key: str,
-    symmetry: Symmetry,
 ) -> ThermalConductivity:
     """Solve for the conductivity with one solver."""
     inputs = {"scattering": block_key, "solver": settings.solver}
 
     def compute(_: Stage) -> tuple[Mapping[str, Any], Arrays]:
         with context.progress.task(f"solving ({settings.solver})", 1) as task:
-            result = solve_conductivity(source.force_constants, settings, block, symmetry)
+            result = solve_conductivity(source.force_constants, settings, block)
             task.advance()
         return _to_store(result)
 
@@ -110,9 +109,9 @@ def conductivity_stage(
     return _from_store(output)
 
 
-def with_solver(settings: ConductivitySettings, solver: str) -> ConductivitySettings:
+def with_solver(settings: ConductivitySettings, solver: Solver) -> ConductivitySettings:
     """Return the settings for another solver; the rates are the same."""
-    return replace(settings, solver=solver)  # type: ignore[arg-type]
+    return replace(settings, solver=solver)
 
 
 def _to_store(result: ThermalConductivity) -> tuple[dict[str, Any], Arrays]:
@@ -125,10 +124,10 @@ def _to_store(result: ThermalConductivity) -> tuple[dict[str, Any], Arrays]:
 
 
 def _from_store(output: StageOutput) -> ThermalConductivity:
-    record = dict(output.record)
+    record: dict[str, Any] = {**output.record, **output.arrays}
     record["flags"] = tuple(QualityFlag(**flag) for flag in record["flags"])
     record["mesh"] = tuple(record["mesh"])
-    return ThermalConductivity(**record, **output.arrays)
+    return ThermalConductivity(**record)
 
 
 def _mesh(settings: ConductivitySettings) -> str:

@@ -1,0 +1,282 @@
+"""Bibliography: BibTeX entries of the models, methods and programs that elphant builds on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from elphant.errors import ConfigurationError
+
+
+def _article(key: str, author: str, title: str, journal: str, **fields: str) -> str:
+    return _entry("article", key, author=author, title=title, journal=journal, **fields)
+
+
+def _entry(kind: str, key: str, **fields: str) -> str:
+    lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+    return f"@{kind}{{{key},\n{lines}\n}}"
+
+
+#: BibTeX entry of each key that model cards and results may name.
+CITATIONS: Final[dict[str, str]] = {
+    "elphant": _entry(
+        "software",
+        "elphant",
+        author="{The elphant developers}",
+        title="elphant: anisotropic electron and phonon transport of crystals from "
+        "machine-learning foundation models",
+        year="2026",
+    ),
+    # --- interatomic potentials --------------------------------------------------------------
+    "sevennet": _article(
+        "sevennet",
+        "Park, Yutack and Kim, Jaesun and Hwang, Seungwoo and Han, Seungwu",
+        "Scalable Parallel Algorithm for Graph Neural Network Interatomic Potentials in "
+        "Molecular Dynamics Simulations",
+        "J. Chem. Theory Comput.",
+        volume="20",
+        number="11",
+        pages="4857--4868",
+        year="2024",
+        doi="10.1021/acs.jctc.4c00190",
+    ),
+    "sevennet_mf": _article(
+        "sevennet_mf",
+        "Kim, Jaesun and Kim, Jisu and Kim, Jaehoon and Lee, Jiho and Park, Yutack and "
+        "Kang, Youngho and Han, Seungwu",
+        "Data-Efficient Multifidelity Training for High-Fidelity Machine Learning Interatomic "
+        "Potentials",
+        "J. Am. Chem. Soc.",
+        volume="147",
+        number="1",
+        pages="1042--1054",
+        year="2024",
+        doi="10.1021/jacs.4c14455",
+    ),
+    "sevennet_omni": _article(
+        "sevennet_omni",
+        "Kim, Jaesun and You, Jinmu and Park, Yutack and Lim, Yunsung and Kang, Yujin and "
+        "Kim, Jisu and Jeon, Haekwan and Ju, Suyeon and Hong, Deokgi and Lee, Seung Yul and "
+        "Choi, Saerom and Kim, Yongdeok and Lee, Jae W. and Han, Seungwu",
+        "Optimizing cross-domain transfer for universal machine learning interatomic potentials",
+        "Nat. Commun.",
+        year="2026",
+        doi="10.1038/s41467-026-70195-8",
+    ),
+    "mace": _entry(
+        "inproceedings",
+        "mace",
+        author="Batatia, Ilyes and Kov{\\'a}cs, D{\\'a}vid P{\\'e}ter and Simm, Gregor N. C. and "
+        "Ortner, Christoph and Cs{\\'a}nyi, G{\\'a}bor",
+        title="{MACE}: Higher Order Equivariant Message Passing Neural Networks for Fast and "
+        "Accurate Force Fields",
+        booktitle="Advances in Neural Information Processing Systems",
+        year="2022",
+        url="https://openreview.net/forum?id=YPpSngE-ZU",
+    ),
+    "mace_mp": _entry(
+        "misc",
+        "mace_mp",
+        author="Batatia, Ilyes and Benner, Philipp and Chiang, Yuan and others",
+        title="A foundation model for atomistic materials chemistry",
+        year="2023",
+        eprint="2401.00096",
+        eprinttype="arxiv",
+        doi="10.48550/arXiv.2401.00096",
+    ),
+    "mace_mh": _entry(
+        "misc",
+        "mace_mh",
+        author="Batatia, Ilyes and Lin, Chen and Hart, Joseph and Kasoar, Elliott and "
+        "Elena, Alin M. and Norwood, Sam Walton and Wolf, Thomas and Cs{\\'a}nyi, G{\\'a}bor",
+        title="Cross Learning between Electronic Structure Theories for Unifying Molecular, "
+        "Surface, and Inorganic Crystal Foundation Force Fields",
+        year="2025",
+        eprint="2510.25380",
+        eprinttype="arxiv",
+        doi="10.48550/arXiv.2510.25380",
+    ),
+    # --- dispersion --------------------------------------------------------------------------
+    "grimme2010": _article(
+        "grimme2010",
+        "Grimme, Stefan and Antony, Jens and Ehrlich, Stephan and Krieg, Helge",
+        "A consistent and accurate ab initio parametrization of density functional dispersion "
+        "correction (DFT-D) for the 94 elements H-Pu",
+        "J. Chem. Phys.",
+        volume="132",
+        pages="154104",
+        year="2010",
+        doi="10.1063/1.3382344",
+    ),
+    "grimme2011": _article(
+        "grimme2011",
+        "Grimme, Stefan and Ehrlich, Stephan and Goerigk, Lars",
+        "Effect of the damping function in dispersion corrected density functional theory",
+        "J. Comput. Chem.",
+        volume="32",
+        pages="1456--1465",
+        year="2011",
+        doi="10.1002/jcc.21759",
+    ),
+    "simple_dftd3": _article(
+        "simple_dftd3",
+        "Ehlert, Sebastian",
+        "Simple DFT-D3: Library first implementation of the D3 dispersion correction",
+        "J. Open Source Softw.",
+        volume="9",
+        number="103",
+        pages="7169",
+        year="2024",
+        doi="10.21105/joss.07169",
+    ),
+    # --- programs ----------------------------------------------------------------------------
+    "ase": _article(
+        "ase",
+        "Larsen, Ask Hjorth and Mortensen, Jens J{\\o}rgen and Blomqvist, Jakob and others",
+        "The atomic simulation environment: a Python library for working with atoms",
+        "J. Phys.: Condens. Matter",
+        volume="29",
+        pages="273002",
+        year="2017",
+        doi="10.1088/1361-648X/aa680e",
+    ),
+    "phonopy2015": _article(
+        "phonopy2015",
+        "Togo, Atsushi and Tanaka, Isao",
+        "First principles phonon calculations in materials science",
+        "Scr. Mater.",
+        volume="108",
+        pages="1--5",
+        year="2015",
+        doi="10.1016/j.scriptamat.2015.07.021",
+    ),
+    "phonopy2023": _article(
+        "phonopy2023",
+        "Togo, Atsushi",
+        "First-principles Phonon Calculations with Phonopy and Phono3py",
+        "J. Phys. Soc. Jpn.",
+        volume="92",
+        pages="012001",
+        year="2023",
+        doi="10.7566/JPSJ.92.012001",
+    ),
+    "phono3py2015": _article(
+        "phono3py2015",
+        "Togo, Atsushi and Chaput, Laurent and Tanaka, Isao",
+        "Distributions of phonon lifetimes in Brillouin zones",
+        "Phys. Rev. B",
+        volume="91",
+        pages="094306",
+        year="2015",
+        doi="10.1103/PhysRevB.91.094306",
+    ),
+    "phono3py2023": _article(
+        "phono3py2023",
+        "Togo, Atsushi and Chaput, Laurent and Tadano, Terumasa and Tanaka, Isao",
+        "Implementation strategies in phonopy and phono3py",
+        "J. Phys.: Condens. Matter",
+        volume="35",
+        pages="353001",
+        year="2023",
+        doi="10.1088/1361-648X/acd831",
+    ),
+    "symfc": _article(
+        "symfc",
+        "Seko, Atsuto and Togo, Atsushi",
+        "Projector-based efficient estimation of force constants",
+        "Phys. Rev. B",
+        volume="110",
+        pages="214302",
+        year="2024",
+        doi="10.1103/PhysRevB.110.214302",
+    ),
+    "spglib": _article(
+        "spglib",
+        "Togo, Atsushi and Shinohara, Kohei and Tanaka, Isao",
+        "Spglib: a software library for crystal symmetry search",
+        "Sci. Technol. Adv. Mater., Meth.",
+        volume="4",
+        pages="2384822",
+        year="2024",
+        doi="10.1080/27660400.2024.2384822",
+    ),
+    "seekpath": _article(
+        "seekpath",
+        "Hinuma, Yoyo and Pizzi, Giovanni and Kumagai, Yu and Oba, Fumiyasu and Tanaka, Isao",
+        "Band structure diagram paths based on crystallography",
+        "Comput. Mater. Sci.",
+        volume="128",
+        pages="140--184",
+        year="2017",
+        doi="10.1016/j.commatsci.2016.10.015",
+    ),
+    # --- methods -----------------------------------------------------------------------------
+    "gonze1997": _article(
+        "gonze1997",
+        "Gonze, Xavier and Lee, Changyol",
+        "Dynamical matrices, Born effective charges, dielectric permittivity tensors, and "
+        "interatomic force constants from density-functional perturbation theory",
+        "Phys. Rev. B",
+        volume="55",
+        pages="10355--10368",
+        year="1997",
+        doi="10.1103/PhysRevB.55.10355",
+    ),
+    "blochl1994": _article(
+        "blochl1994",
+        'Bl{\\"o}chl, Peter E. and Jepsen, O. and Andersen, O. K.',
+        "Improved tetrahedron method for Brillouin-zone integrations",
+        "Phys. Rev. B",
+        volume="49",
+        pages="16223--16233",
+        year="1994",
+        doi="10.1103/PhysRevB.49.16223",
+    ),
+    "chaput2013": _article(
+        "chaput2013",
+        "Chaput, Laurent",
+        "Direct Solution to the Linearized Phonon Boltzmann Equation",
+        "Phys. Rev. Lett.",
+        volume="110",
+        pages="265506",
+        year="2013",
+        doi="10.1103/PhysRevLett.110.265506",
+    ),
+    "tamura1983": _article(
+        "tamura1983",
+        "Tamura, Shin-ichiro",
+        "Isotope scattering of dispersive phonons in Ge",
+        "Phys. Rev. B",
+        volume="27",
+        pages="858--866",
+        year="1983",
+        doi="10.1103/PhysRevB.27.858",
+    ),
+    # --- data --------------------------------------------------------------------------------
+    "phonondb": _entry(
+        "misc",
+        "phonondb",
+        author="Togo, Atsushi",
+        title="phonondb at Kyoto University",
+        year="2018",
+        note="Release 2018-04-17, CC BY 4.0",
+    ),
+}
+
+
+def bibtex(keys: Iterable[str]) -> str:
+    """Return the BibTeX entries of ``keys``, each once and in order, separated by blank lines.
+
+    Raises
+    ------
+    ConfigurationError
+        If a key has no entry.
+    """
+    wanted = list(dict.fromkeys(keys))
+    absent = [key for key in wanted if key not in CITATIONS]
+    if absent:
+        raise ConfigurationError(
+            f"no bibliography entry is known for {', '.join(absent)}.",
+            fix="Known keys: " + ", ".join(CITATIONS) + ".",
+        )
+    return "\n\n".join(CITATIONS[key] for key in wanted) + "\n"
