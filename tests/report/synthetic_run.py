@@ -316,7 +316,7 @@ def _records(frame: Frame, arrays: Arrays, options: SyntheticOptions) -> list[di
                 {"temperature": float(temperature), "level": "HA+3ph", "solver": solver,
                  "coherence": False, **tensor, "standard_error": None, "symmetry_residual": 3.1e-7,
                  "mesh": mesh, "isotope": True, "boundary_mfp_um": None,
-                 "broadening": "tetrahedron"}
+                 "broadening": "tetrahedron", "degenerate_average": True}
             )  # fmt: skip
     return records
 
@@ -407,7 +407,9 @@ def _results(
         "force_constants": {
             "source": "random", "supercell_second": supercell, "n_atoms_second": 60,
             "supercell_third": supercell, "n_atoms_third": 60,
-            "n_snapshots": {"second": 12, "third": 48}, "displacement_amplitude": 0.03,
+            "n_snapshots": {"second": 12, "third": 48},
+            "design": {"second": "finite-difference", "third": "random"},
+            "displacement_amplitude": {"second": 0.02, "third": 0.03},
             "cutoff_third": 4.0, "n_parameters": {"2": 675, "3": 1074},
             "force_rmse": {"2": 0.0021, "3": 0.0034}, "force_r2": {"2": 0.9991, "3": 0.982},
             "sum_rule_residual": {"2": 2.1e-4, "3": 1.4e-3},

@@ -135,7 +135,7 @@ def test_run_of_imported_force_constants(tmp_path):
     results |= {"potential": None, "relaxation": None, "dielectric": None}
     results["force_constants"] |= {
         "source": "imported", "supercell_third": None, "n_atoms_third": None,
-        "n_snapshots": {"second": None, "third": None}, "displacement_amplitude": None,
+        "n_snapshots": {"second": None, "third": None}, "design": {}, "displacement_amplitude": {},
         "cutoff_third": None, "n_parameters": None, "force_rmse": None, "force_r2": None,
         "sum_rule_residual": {"2": 1e-5, "3": None},
     }  # fmt: skip
@@ -152,7 +152,8 @@ def test_methods_text_names_the_numbers(pnma):
     text = methods_text(RunData.load(pnma))
     for words in (
         "space group Pnma (62)", "sevennet-l3i5", "D3(BJ)", "1 × 3 × 1 supercell (60 atoms)",
-        "60 supercell calculations", "675 of order 2 and 1074 of order 3", "3 × 7 × 3 mesh",
+        "48 supercells with random displacements of all atoms of 0.03 Å",
+        "675 of order 2 and 1074 of order 3", "3 × 7 × 3 mesh",
         "three-phonon and isotope scattering", "quick preset",
     ):  # fmt: skip
         assert words in text, words

@@ -17,6 +17,7 @@ from elphant.cli.console import call_reporting_errors, error_console, print_resu
 from elphant.cli.models_command import models_app
 from elphant.cli.parse import (
     parse_assignments,
+    parse_count_or_word,
     parse_mesh,
     parse_number_or_word,
     parse_temperatures,
@@ -105,7 +106,7 @@ def kappa(
         "conductivity.boundary": boundary,
         "conductivity.broadening": parse_number_or_word(broadening),
         "conductivity.imaginary_modes": imaginary_modes,
-        "execution.workers": workers,
+        "execution.workers": parse_count_or_word(workers),
         "execution.memory": memory,
         "execution.device": device,
     }

@@ -161,7 +161,8 @@ ShardOption = Annotated[
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", help="Worker processes.", rich_help_panel=EXECUTION)
+    str | None,
+    typer.Option("--workers", help="Worker processes, or auto.", rich_help_panel=EXECUTION),
 ]
 Memory = Annotated[
     str | None,

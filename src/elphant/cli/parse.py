@@ -79,6 +79,11 @@ def parse_assignments(texts: list[str] | None) -> dict[str, Any]:
     return options
 
 
+def parse_count_or_word(text: str | None) -> int | str | None:
+    """Return a whole number where ``text`` is one, else the text itself."""
+    return int(text) if text is not None and text.isdecimal() else text
+
+
 def parse_number_or_word(text: str | None) -> float | str | None:
     """Return a number where ``text`` is one, else the text itself."""
     try:

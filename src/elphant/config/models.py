@@ -161,7 +161,11 @@ class ExecutionConfig(Section):
     """How the work is executed. Nothing here changes a number."""
 
     device: str = Field("auto", description="cpu, cuda, cuda:1, or auto.")
-    workers: int = Field(1, ge=1, le=1024, description="Worker processes on this machine.")
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        "auto",
+        description="Worker processes on this machine; auto takes one per core for the forces on a "
+        "processor when there is enough work.",
+    )
     memory: str | float | None = Field(
         None, description="Memory bound, for example 8GB; 80 % of the machine by default."
     )

@@ -8,9 +8,9 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     # Minutes on two cores. Meshes and supercells are too coarse to publish; the report says so.
     "quick": {
         "displacements": {
-            "length_second": 11.0,
-            "length_third": 11.0,
-            "cutoff_third": 4.5,
+            "length_second": 15.5,
+            "length_third": 10.8,
+            "cutoff_third": 5.0,
             "oversampling": 2.5,
         },
         "conductivity": {"mesh_spacing": 0.2, "solver": ("rta", "bte")},

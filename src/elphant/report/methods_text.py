@@ -81,24 +81,30 @@ def _relaxation_sentences(run: RunData) -> list[str]:
     return [text]
 
 
+_DESIGNS = {
+    "finite-difference": "systematic finite displacements",
+    "random": "random displacements of all atoms",
+}
+
+
 def _force_constant_sentences(run: RunData) -> list[str]:
     summary = run.force_constants
     if summary is None or summary.source == "imported":
         return []
     orders = "second- and third-order" if summary.supercell_third is not None else "second-order"
-    how = (
-        "fitted to random displacements"
-        if summary.source == "random"
-        else "obtained from finite displacements"
+    text = f"The {orders} force constants were obtained in {_supercells(summary)}"
+    parts = [
+        f"{summary.n_snapshots.get(order)} supercells with {_DESIGNS.get(design, design)} of "
+        f"{summary.displacement_amplitude.get(order, 0):g} Å"
+        for order, design in summary.design.items()
+    ]
+    if parts:
+        text += f", from {listing(parts)}"
+    text += (
+        "; the forces of the undisplaced supercell were subtracted, and sum rules, permutation and "
+        "space-group symmetry imposed in the fit."
     )
-    text = f"The {orders} force constants were {how}"
-    if summary.displacement_amplitude:
-        text += f" of {summary.displacement_amplitude:g} Å"
-    text += f" in {_supercells(summary)}"
-    counts = [n for n in summary.n_snapshots.values() if n]
-    if counts:
-        text += f", from {sum(counts)} supercell calculations in all"
-    sentences = [f"{text}."]
+    sentences = [text]
     if summary.cutoff_third is not None:
         sentences.append(f"Third-order terms were kept up to {summary.cutoff_third:g} Å.")
     if summary.n_parameters:
@@ -155,6 +161,8 @@ def _conductivity_sentences(run: RunData) -> list[str]:
         f"with {listing(processes)} scattering and {brillouin_zone}."
     )
     sentences = [text]
+    if record.degenerate_average:
+        sentences.append("Integration weights were averaged over degenerate modes.")
     if record.boundary_mfp_um:
         sentences.append(f"The boundary mean free path was {record.boundary_mfp_um:g} µm.")
     sentences.append(_result_sentence(record))

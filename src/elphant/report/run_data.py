@@ -71,7 +71,8 @@ class ForceConstantSummary(_Record):
     supercell_third: list[list[int]] | None = None
     n_atoms_third: int | None = None
     n_snapshots: dict[str, int | None] = field(default_factory=dict)
-    displacement_amplitude: float | None = None
+    design: dict[str, str] = field(default_factory=dict)
+    displacement_amplitude: dict[str, float] = field(default_factory=dict)
     cutoff_third: float | None = None
     n_parameters: dict[str, int] | None = None
     force_rmse: dict[str, float | None] | None = None
@@ -99,6 +100,7 @@ class ThermalConductivity(_Record):
     isotope: bool
     boundary_mfp_um: float | None
     broadening: str
+    degenerate_average: bool
 
     @property
     def method(self) -> str:

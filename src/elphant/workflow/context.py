@@ -92,7 +92,14 @@ class RunContext:
         return output
 
     def complete_items(
-        self, stage: Stage, work: Work, n_items: int, *, label: str, chunk: int = 1
+        self,
+        stage: Stage,
+        work: Work,
+        n_items: int,
+        *,
+        label: str,
+        chunk: int = 1,
+        n_workers: int = 1,
     ) -> None:
         """Compute this shard's pending work items.
 
@@ -110,7 +117,7 @@ class RunContext:
                 run_work(
                     work,
                     mine,
-                    n_workers=self.config.execution.workers,
+                    n_workers=n_workers,
                     chunk=chunk,
                     advance=task.advance,
                 )

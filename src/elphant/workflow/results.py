@@ -140,6 +140,7 @@ def conductivity_records(run: PhononRun) -> tuple[list[dict[str, Any]], list[Qua
                     "broadening": "tetrahedron"
                     if settings.sigma_thz is None
                     else f"gaussian {settings.sigma_thz:g} THz",
+                    "degenerate_average": settings.degenerate_average,
                 }
             )
     flag = check_below(

@@ -4,9 +4,9 @@ Line 1: a unit factor or a comment. Line 2: the nine components of the permittiv
 Then one line of nine components of Z* per symmetry-independent atom, or per atom. Blank lines and
 text after ``#`` are skipped from line 2 on.
 
-A factor in line 1 that is e²/(4 pi eps_0) in eV Å to within 1 % is kept with its rounding. Any other
-one belongs to the units of another program and is not needed: charges in units of e and a relative
-permittivity do not depend on it.
+A factor in line 1 that is e²/(4 pi eps_0) in eV Å to within 1 % is kept with its rounding. Any
+other one belongs to the units of another program and is not needed: charges in units of e and a
+relative permittivity do not depend on it.
 """
 
 from __future__ import annotations

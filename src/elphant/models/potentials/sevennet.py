@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ import numpy as np
 
 from elphant.crystal import Crystal
 from elphant.crystal.elements import symbols_of
+from elphant.engine.threads import torch_threads
 from elphant.errors import DependencyError, ModelError
 from elphant.models.card import ModelCard
 from elphant.models.potentials.checks import build_evaluation, check_dtype, check_elements
@@ -153,7 +154,9 @@ class SevenNetPotential:
 
         if self._network is None:
             raise ModelError(f"potential '{self._card.name}' was closed.", fix="Load it again.")
-        output = self._network(self._graph(batch))
+        # On a processor the products are small; more threads would mostly wait for each other.
+        with torch_threads(1) if self._device == "cpu" else nullcontext():
+            output = self._network(self._graph(batch))
         energies = output[key.PRED_TOTAL_ENERGY].detach().reshape(-1).cpu().numpy()
         forces = output[key.PRED_FORCE].detach().cpu().numpy().astype(float)
         # sevenn orders xx, yy, zz, xy, yz, zx and counts compression positive.

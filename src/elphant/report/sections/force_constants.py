@@ -33,8 +33,6 @@ def force_constants_section(run: RunData) -> Section | None:
     if summary.force_rmse or summary.force_r2:
         blocks.append(_held_out_table(summary))
     remarks = []
-    if summary.displacement_amplitude:
-        remarks.append(f"Displacement amplitude {summary.displacement_amplitude:g} Å.")
     if summary.residual_force is not None:
         residual = compact(summary.residual_force, 2)
         remarks.append(f"Largest force of the undisplaced supercell {residual} eV/Å.")
@@ -50,6 +48,8 @@ def _order_table(summary: ForceConstantSummary) -> Table:
     names = (
         "Supercell",
         "Atoms in the supercell",
+        "Displacements",
+        "Amplitude (Å)",
         "Cutoff (Å)",
         "Supercell calculations",
         "Free parameters",
@@ -64,14 +64,17 @@ def _order_table(summary: ForceConstantSummary) -> Table:
 def _column(summary: ForceConstantSummary, key: str, word: str) -> tuple[str, ...]:
     supercell = getattr(summary, f"supercell_{word}")
     if supercell is None:
-        return ("–",) * 7
+        return ("–",) * 9
     cutoff = summary.cutoff_third if key == "3" else None
     snapshots = summary.n_snapshots.get(word)
     shared = snapshots is None and any(summary.n_snapshots.values())
+    amplitude = summary.displacement_amplitude.get(word)
     parameters = (summary.n_parameters or {}).get(key)
     return (
         supercell_text(supercell),
         str(getattr(summary, f"n_atoms_{word}")),
+        summary.design.get(word, "shared" if shared else "–").replace("-", " "),
+        f"{amplitude:g}" if amplitude is not None else "shared" if shared else "–",
         "none" if cutoff is None else f"{cutoff:g}",
         "shared" if shared else "–" if snapshots is None else str(snapshots),
         "–" if parameters is None else str(parameters),

@@ -21,7 +21,7 @@ from elphant.store.atomic import sha256_of_file
 from elphant.store.stage import Arrays, Stage, StageOutput
 from elphant.workflow.context import RunContext
 
-VERSION = 1
+VERSION = 2
 _ARRAYS = (
     "second",
     "third",
@@ -130,7 +130,8 @@ def force_constants_record(
         "supercell_third": None if matrix_third is None else matrix_third.tolist(),
         "n_atoms_third": None if third is None else int(third.shape[1]),
         "n_snapshots": {label: len(plan.displacements) for label, plan in by_label.items()},
-        "displacement_amplitude": max(amplitudes.values(), default=None),
+        "design": {label: plan.method for label, plan in by_label.items()},
+        "displacement_amplitude": amplitudes,
         "cutoff_third": cutoff,
         "n_parameters": None,
         "force_rmse": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,12 @@ TITLES = {"second": "second order", "third": "third order", "unit_cell": "Γ che
 
 #: Atoms evaluated between two writes: small enough to lose little, large enough to batch.
 ATOMS_PER_CHUNK = 240
+
+#: A worker takes some seconds to start; below this many atoms in all it is not worth them.
+ATOMS_WORTH_A_WORKER = 1000
+
+#: Memory of one worker process with a loaded network.
+MEMORY_PER_WORKER_GB = 1.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +81,22 @@ class ForceWork:
         self.stage, self.plan, self.settings, self.potential = state
 
 
+def workers_for(context: RunContext, n_atom_evaluations: int) -> int:
+    """Return the number of worker processes for so many atoms to evaluate.
+
+    ``auto`` takes one per core, but none that would have too little to do or too little memory to
+    be worth its start, and none besides this process on an accelerator.
+    """
+    wanted = context.config.execution.workers
+    if wanted != "auto":
+        return wanted
+    if context.device != "cpu" or n_atom_evaluations < ATOMS_WORTH_A_WORKER:
+        return 1
+    by_memory = int(context.memory_gb / MEMORY_PER_WORKER_GB)
+    by_work = n_atom_evaluations // (ATOMS_WORTH_A_WORKER // 2)
+    return max(1, min(os.cpu_count() or 1, by_memory, by_work))
+
+
 def forces_stage(
     context: RunContext, plan: DisplacementPlan, source: PotentialSource
 ) -> tuple[NDArray[np.float64], str]:
@@ -87,8 +110,9 @@ def forces_stage(
     def compute(stage: Stage) -> tuple[Mapping[str, Any], Arrays]:
         # Load the potential here only if there is something to do and no worker does it.
         work = ForceWork(stage=stage, plan=plan, settings=source.settings)
-        serial = context.config.execution.workers == 1
-        if serial and any(context.shard.selects(item) for item in work.pending()):
+        mine = [item for item in work.pending() if context.shard.selects(item)]
+        n_workers = workers_for(context, len(mine) * plan.supercell.n_atoms)
+        if mine and n_workers == 1:
             work.potential = source.get()
         context.complete_items(
             stage,
@@ -96,6 +120,7 @@ def forces_stage(
             work.n_items,
             label=f"forces, {TITLES[plan.label]} ({plan.supercell.n_atoms} atoms)",
             chunk=max(1, ATOMS_PER_CHUNK // plan.supercell.n_atoms),
+            n_workers=n_workers,
         )
         items = stage.load_items(range(work.n_items))
         forces = np.array([item["forces"] for item in items])
