@@ -21,16 +21,16 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 # mace-torch and sevenn need different versions of e3nn, hence a second environment.
 $(MACE_VENV)/.stamp: constraints-mace.txt
 	$(PYTHON) -m venv $(MACE_VENV)
-	$(MACE_VENV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints-mace.txt torch
-	$(MACE_VENV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints-mace.txt mace-torch ase numpy
+	$(MACE_VENV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints-mace.txt torch mace-torch
 	touch $@
 
 # The main job on real input: Sb2Se3 with the embedded potential and D3(BJ) dispersion.
 demo: $(VENV)/.stamp
 	$(BIN)/elphant run examples/Sb2Se3.cif --preset quick --dispersion d3bj --output $(DEMO)
 
+# Two test processes with one thread each: more threads would only wait for each other.
 test: $(VENV)/.stamp $(MACE_VENV)/.stamp
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.stamp
 	$(BIN)/ruff check .

@@ -218,3 +218,19 @@ def test_debug_shows_the_traceback(elphant, monkeypatch, argon: Path) -> None:
     monkeypatch.setattr(sys, "argv", ["elphant", "--debug", "kappa", "missing.cif"])
     with pytest.raises(StructureError, match="does not exist"):
         app.main()
+
+
+def test_potential_that_holds_nothing_together(elphant, capsys, argon: Path) -> None:
+    expect_error(
+        elphant,
+        capsys,
+        "kappa",
+        "Ar.cif",
+        "--config",
+        "options.yaml",
+        "--potential",
+        "ase.calculators.lj:LennardJones",  # its default length is 1 Å: no forces at all
+        "--no-relax",
+        code=7,
+        says="highest phonon frequency",
+    )

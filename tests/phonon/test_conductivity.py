@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from elphant.phonon.adapters.phono3py_adapter import phono3py_from
 from elphant.phonon.conductivity import (
     ConductivitySettings,
     ScatteringBlock,
+    ScatteringCalculator,
     boundary_rates,
     compute_scattering,
     estimate_memory,
@@ -218,6 +220,48 @@ def test_any_split_gives_the_same_bits(springs, solver):
     )
     other = solve_conductivity(springs, settings, shuffled)
     assert other.conductivity.tobytes() == first.conductivity.tobytes()
+
+
+@pytest.mark.parametrize("policy", ["mask", "absolute"])
+@pytest.mark.parametrize("solver", ["rta", "bte"])
+def test_one_calculator_serves_all_points_in_any_order(solver, policy):
+    """phono3py solves Gamma anew when it computes it, which must not show in other points."""
+    crystal = spring_crystal(ORTHORHOMBIC, softening=1.6 if policy == "absolute" else 1.0)
+    settings = ConductivitySettings(
+        mesh=(3, 3, 3),
+        solver=solver,
+        isotope=True,
+        degenerate_average=True,
+        imaginary=ImaginaryModePolicy(action=policy),
+    )
+    kept = ScatteringCalculator(crystal, settings)
+    forwards = [kept.compute([point]) for point in kept.grid_points]
+    backwards = [kept.compute([point]) for point in reversed(kept.grid_points)]
+    apart = [compute_scattering(crystal, settings, [point]) for point in kept.grid_points]
+    expected = merge_blocks(apart).to_arrays()
+    for blocks in (forwards, backwards):
+        for name, array in merge_blocks(blocks).to_arrays().items():
+            assert array.tobytes() == expected[name].tobytes(), name
+    travelled = pickle.loads(pickle.dumps(kept))
+    assert len(pickle.dumps(kept)) < len(pickle.dumps((crystal, settings))) + 1000
+    point = kept.grid_points[-1]
+    assert travelled.compute([point]).gamma.tobytes() == kept.compute([point]).gamma.tobytes()
+
+
+def test_an_indefinite_collision_matrix_is_reported(springs, caplog):
+    full = ConductivitySettings(mesh=(2, 3, 3), solver="bte")
+    calculator = ScatteringCalculator(springs, full)
+    block = calculator.compute(calculator.grid_points)
+    sound = calculator.solve(block)
+    name = "collision_matrix_not_positive"
+    assert not any(flag.name == name for flag in sound.flags)
+    broken = calculator.solve(replace(block, collision=50.0 * block.collision))
+    flag = next(flag for flag in broken.flags if flag.name == name)
+    assert flag.severity == "warning"
+    assert "not positive definite" in flag.message
+    assert "300 K" in flag.message
+    assert flag.message in caplog.text
+    assert np.isfinite(broken.conductivity).all()
 
 
 def test_progress_is_reported_and_nothing_is_printed(springs, capfd):

@@ -102,6 +102,8 @@ def _report_is_current(directory: Path) -> bool:
 def tensor_table(results: Mapping[str, Any]) -> str:
     """Return κ along the crystal axes and in Cartesian components, one line per record."""
     records = results["thermal_conductivity"]
+    if not records:
+        return _harmonic_text(results)
     names = results["frame"]["standard_axes"]
     header = "  ".join(f"{'κ_' + axis:>9s}" for axis in "abc")
     lines = [
@@ -117,4 +119,18 @@ def tensor_table(results: Mapping[str, Any]) -> str:
         along = "  ".join(f"{record['axes'][axis]:9.4g}" for axis in "abc")
         cartesian = ", ".join(f"{0.0 if abs(v) < 5e-5 else v:.4g}" for v in voigt)
         lines.append(f"{record['solver']:8s}{record['temperature']:8.1f}  {along}   {cartesian}")
+    return "\n".join(lines)
+
+
+def _harmonic_text(results: Mapping[str, Any]) -> str:
+    gamma = results["phonons"]["gamma_frequencies"]
+    lines = [
+        f"harmonic phonons of {results['structure']['formula']}: Γ from {gamma[3]:.3f} (lowest "
+        f"optical) to {gamma[-1]:.3f} THz"
+        if len(gamma) > 3
+        else f"harmonic phonons of {results['structure']['formula']}"
+    ]
+    if results["dielectric"]:
+        epsilon = results["dielectric"]["epsilon_infinity"]
+        lines.append("ε∞ (xx, yy, zz) = " + ", ".join(f"{epsilon[i][i]:.2f}" for i in range(3)))
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elphant.arrays import checked_array
 from elphant.crystal import Symmetry
+from elphant.errors import PhysicsError
 from elphant.grids.path import high_symmetry_path, sample_path
 from elphant.phonon.displacement import DisplacementPlan
 from elphant.phonon.fitting import fit_force_constants
@@ -28,6 +29,9 @@ IMAGINARY_LIMIT = 0.05
 
 #: Largest difference (THz) between Γ frequencies of the supercell and of the unit cell.
 GAMMA_LIMIT = 0.05
+
+#: A crystal whose highest frequency (THz) is below this is held together by nothing.
+LOWEST_MAXIMUM = 1e-2
 
 #: Largest acoustic frequency (THz) at Γ.
 ACOUSTIC_LIMIT = 0.01
@@ -245,9 +249,20 @@ def density_of_states(
         Points on the frequency axis.
     sigma_thz : float, optional
         Standard deviation of the Gaussians; 1 % of the highest frequency when left out.
+
+    Raises
+    ------
+    PhysicsError
+        If no frequency is above zero: nothing holds the atoms in place.
     """
     frequencies, weights, shares = HarmonicSolver(force_constants).element_weights(mesh)
     low, high = float(frequencies.min()), float(frequencies.max())
+    if high < LOWEST_MAXIMUM:
+        raise PhysicsError(
+            f"the highest phonon frequency is {high:.3g} THz.",
+            "No restoring force acts on any atom, so this is no crystal for this potential.",
+            "Check the lengths of the cell (Å), the parameters of the potential and its elements.",
+        )
     sigma = sigma_thz if sigma_thz is not None else 0.01 * max(abs(high), abs(low))
     # Five widths beyond the spectrum hold the whole integral to 1e-6.
     axis = np.linspace(low - 5 * sigma, high + 5 * sigma, n_frequencies)
@@ -275,27 +290,55 @@ def gamma_frequencies(
     return np.asarray(frequencies[0])
 
 
-def harmonic_checks(
-    force_constants: ForceConstants,
-    mesh: Sequence[int],
-    *,
-    imaginary_limit: float = IMAGINARY_LIMIT,
-) -> list[QualityFlag]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshSummary:
+    """Range of the frequencies on a mesh.
+
+    Attributes
+    ----------
+    mesh : tuple of int, (3,)
+    minimum, maximum : float, THz
+        Imaginary frequencies are negative.
+    n_imaginary, n_modes : int
+        Modes of the whole mesh below minus :data:`IMAGINARY_LIMIT`, and all of them.
+    """
+
+    mesh: tuple[int, int, int]
+    minimum: float
+    maximum: float
+    n_imaginary: int
+    n_modes: int
+
+    @property
+    def imaginary_fraction(self) -> float:
+        """Share of imaginary modes."""
+        return self.n_imaginary / self.n_modes
+
+
+def summarize_mesh(force_constants: ForceConstants, mesh: Sequence[int]) -> MeshSummary:
+    """Return the range of the frequencies on a Γ-centred primitive mesh."""
+    _, frequencies, weights = HarmonicSolver(force_constants).on_mesh(mesh)
+    n_a, n_b, n_c = (int(n) for n in mesh)
+    return MeshSummary(
+        mesh=(n_a, n_b, n_c),
+        minimum=float(frequencies.min()),
+        maximum=float(frequencies.max()),
+        n_imaginary=int(((frequencies < -IMAGINARY_LIMIT).sum(axis=1) * weights).sum()),
+        n_modes=int(weights.sum()) * frequencies.shape[1],
+    )
+
+
+def harmonic_checks(force_constants: ForceConstants, summary: MeshSummary) -> list[QualityFlag]:
     """Return flags for imaginary modes on a mesh and for the acoustic modes at Γ."""
-    solver = HarmonicSolver(force_constants)
-    _, frequencies, weights = solver.on_mesh(mesh)
-    n_imaginary = int(((frequencies < -imaginary_limit).sum(axis=1) * weights).sum())
-    n_total = int(weights.sum()) * frequencies.shape[1]
-    lowest = float(frequencies.min())
-    acoustic = np.sort(np.abs(solver.frequencies([[0, 0, 0]])[0]))[:3]
-    shape = "x".join(str(n) for n in mesh)
+    acoustic = np.sort(np.abs(gamma_frequencies(force_constants)))[:3]
+    shape = "x".join(str(n) for n in summary.mesh)
     return [
         check_below(
             "imaginary_modes",
-            n_imaginary / n_total,
+            summary.imaginary_fraction,
             0.0,
-            f"{n_imaginary} of {n_total} modes on a {shape} mesh lie below "
-            f"-{imaginary_limit:g} THz; lowest frequency {lowest:.3f} THz",
+            f"{summary.n_imaginary} of {summary.n_modes} modes on a {shape} mesh lie below "
+            f"-{IMAGINARY_LIMIT:g} THz; lowest frequency {summary.minimum:.3f} THz",
         ),
         check_below(
             "acoustic_sum_rule_frequencies",

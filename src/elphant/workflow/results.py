@@ -143,6 +143,8 @@ def conductivity_records(run: PhononRun) -> tuple[list[dict[str, Any]], list[Qua
                     "degenerate_average": settings.degenerate_average,
                 }
             )
+    if not records:
+        return [], []
     flag = check_below(
         "tensor_symmetry",
         worst,
@@ -154,18 +156,14 @@ def conductivity_records(run: PhononRun) -> tuple[list[dict[str, Any]], list[Qua
 
 
 def phonon_record(run: PhononRun) -> dict[str, Any]:
-    """Return the ``phonons`` record."""
-    result = next(iter(run.conductivities.values()))
-    weights = np.asarray(result.weights, dtype=float)
-    imaginary = (result.frequencies < -1e-3).sum(axis=1)
+    """Return the ``phonons`` record; frequencies of the density-of-states mesh."""
+    harmonic = run.harmonic
     return {
-        "gamma_frequencies": run.harmonic.gamma.tolist(),
-        "minimum_frequency": float(result.frequencies.min()),
-        "maximum_frequency": float(result.frequencies.max()),
-        "imaginary_fraction": float(
-            weights @ imaginary / (weights.sum() * result.frequencies.shape[1])
-        ),
-        "mesh": list(run.settings.mesh),
+        "gamma_frequencies": harmonic.gamma.tolist(),
+        "minimum_frequency": harmonic.minimum_frequency,
+        "maximum_frequency": harmonic.maximum_frequency,
+        "imaginary_fraction": harmonic.imaginary_fraction,
+        "mesh": list(harmonic.mesh),
     }
 
 
@@ -196,7 +194,8 @@ def write_data(directory: RunDirectory, run: PhononRun) -> None:
     with h5py.File(buffer, "w") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION
         _write_harmonic(file, run.harmonic)
-        _write_mesh(file, next(iter(run.conductivities.values())))
+        if run.conductivities:
+            _write_mesh(file, next(iter(run.conductivities.values())))
         for solver, result in run.conductivities.items():
             _write_conductivity(file, f"thermal_conductivity/{solver}", result)
     write_atomically(directory.data, lambda stream: stream.write(buffer.getvalue()))

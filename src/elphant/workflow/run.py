@@ -20,9 +20,9 @@ from elphant.engine.device import resolve_device
 from elphant.engine.memory import parse_memory
 from elphant.engine.progress import Progress, SilentProgress
 from elphant.engine.shard import Shard
-from elphant.errors import ConfigurationError, PhysicsError, StoreError
+from elphant.errors import ConfigurationError, StoreError
 from elphant.models.dielectric.born import read_born
-from elphant.phonon.conductivity import Solver, ThermalConductivity
+from elphant.phonon.conductivity import ConductivitySettings, Solver, ThermalConductivity
 from elphant.quality import SEVERITIES, QualityFlag
 from elphant.store.atomic import (
     canonical_json,
@@ -52,8 +52,18 @@ from elphant.workflow.stages.scattering import (
     scattering_stage,
     with_solver,
 )
+from elphant.workflow.transport_checks import transport_flags
 
 logger = logging.getLogger(__name__)
+
+
+#: The doubt of a run that was given second-order force constants only.
+NO_THIRD_ORDER = QualityFlag(
+    name="no_third_order",
+    severity="warning",
+    message="the force constants have no third order: phonons are harmonic, and there is no "
+    "conductivity; give a phono3py file or folder for it",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,12 +237,6 @@ def _all_forces(context: RunContext, plans: Any, model: PotentialSource) -> list
 def _imported(context: RunContext, path: Path) -> tuple[ForceConstantsResult, Mapping[str, str]]:
     born = context.config.phonons.born
     source = import_stage(context, path, Path(born) if born else None)
-    if source.force_constants.third is None:
-        raise PhysicsError(
-            f"'{path}' holds no third-order force constants.",
-            "Phonon scattering needs the third order; second order alone gives no conductivity.",
-            "Give a phono3py file or folder (phono3py_params.yaml, or fc2.hdf5 and fc3.hdf5).",
-        )
     digest = sha256_of_file(path) if path.is_file() else source.key
     return source, {"input_file": str(path), "input_sha256": digest}
 
@@ -247,18 +251,19 @@ def _phonons(
 ) -> PhononRun:
     """Run all stages that start from force constants."""
     primitive = source.force_constants.primitive_lattice
-    solvers = context.config.conductivity.solver
-    harmonic = harmonic_stage(context, source, symmetry, harmonic_mesh(context.config, primitive))
+    mesh = harmonic_mesh(context.config, primitive)
+    harmonic = harmonic_stage(context, source, symmetry, mesh)
     context.flags.extend(harmonic.flags)
     # The rates of the full equation serve the relaxation-time approximation as well.
-    main: Solver = "bte" if "bte" in solvers else "rta"
+    main: Solver = "bte" if "bte" in context.config.conductivity.solver else "rta"
     settings = conductivity_settings(context.config, primitive, main)
-    block, key = scattering_stage(context, source, settings)
-    conductivities: dict[str, ThermalConductivity] = {
-        solver: conductivity_stage(context, source, with_solver(settings, solver), block, key)
-        for solver in solvers
-    }
-    context.flags.extend(_distinct(conductivities.values()))
+    if source.force_constants.third is None:
+        conductivities: dict[str, ThermalConductivity] = {}
+        context.flags.append(NO_THIRD_ORDER)
+    else:
+        conductivities = _conductivities(context, source, settings)
+        context.flags.extend(_distinct(conductivities.values()))
+        context.flags.extend(transport_flags(_particle_picture(conductivities), crystal))
     context.flags.extend(preset_flags(context.config))
     return PhononRun(
         crystal=crystal,
@@ -272,6 +277,21 @@ def _phonons(
         conductivities=conductivities,
         flags=tuple(context.flags),
     )
+
+
+def _conductivities(
+    context: RunContext, source: ForceConstantsResult, settings: ConductivitySettings
+) -> dict[str, ThermalConductivity]:
+    block, key = scattering_stage(context, source, settings)
+    return {
+        solver: conductivity_stage(context, source, with_solver(settings, solver), block, key)
+        for solver in context.config.conductivity.solver
+    }
+
+
+def _particle_picture(conductivities: Mapping[str, ThermalConductivity]) -> ThermalConductivity:
+    """Return the result whose mode conductivities are the relaxation-time ones, if there is one."""
+    return conductivities.get("rta", next(iter(conductivities.values())))
 
 
 def preset_flags(config: RunConfig) -> list[QualityFlag]:

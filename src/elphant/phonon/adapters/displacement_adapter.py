@@ -23,7 +23,9 @@ def pair_displacements(
 ) -> NDArray[np.float64]:
     """Return one- and two-atom displacements that determine Φ3, (n_snapshots, n_atoms, 3) Å.
 
-    Pairs farther apart than ``cutoff`` (Å) are left out.
+    Pairs farther apart than ``cutoff`` (Å) are left out. Every displacement comes with its
+    opposite: the fourth order of the energy then cancels, whereas one-sided pairs keep an error
+    of first order in the amplitude, even where symmetry maps one atom's ``+u`` onto ``-u``.
     """
     from phono3py import Phono3py
 
@@ -35,7 +37,9 @@ def pair_displacements(
             primitive_matrix=np.array(primitive_matrix),
             symprec=tolerance,
         )
-    calculation.generate_displacements(distance=amplitude, cutoff_pair_distance=cutoff)
+    calculation.generate_displacements(
+        distance=amplitude, cutoff_pair_distance=cutoff, is_plusminus=True
+    )
     dataset: Any = calculation.dataset
     n_atoms = len(calculation.supercell)
     snapshots = []

@@ -1,9 +1,9 @@
 """The only module that talks to phono3py's three-phonon code.
 
 phono3py (A. Togo, L. Chaput, T. Tadano and I. Tanaka, J. Phys.: Condens. Matter 35, 353001 (2023))
-supplies the irreducible mesh, the phonons on it, three-phonon and isotope linewidths, the rows of
-the collision matrix and its direct solution. Linewidths stay half widths in ordinary THz inside
-this module and in the blocks it makes; rates in ps⁻¹ begin in :mod:`elphant.phonon.conductivity`.
+supplies the irreducible mesh, the phonons on it, three-phonon and isotope linewidths, and the rows
+of the collision matrix. Linewidths stay half widths in ordinary THz inside this module and in the
+blocks made with it; rates in ps⁻¹ begin in :mod:`elphant.phonon.conductivity`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elphant.arrays import checked_array
 from elphant.errors import ConfigurationError
 from elphant.phonon.adapters.phonopy_adapter import (
     nac_parameters,
@@ -26,6 +24,7 @@ from elphant.phonon.adapters.phonopy_adapter import (
     to_phonopy_atoms,
 )
 from elphant.phonon.force_constants import ForceConstants
+from elphant.phonon.mesh_phonons import MeshPhonons
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -37,63 +36,6 @@ CUTOFF_THZ = 1e-4
 #: Decimals (THz) to which frequencies are equal, where degenerate modes are averaged. The change
 #: of a frequency, at most 5e-9 THz, is far below every other error.
 EQUAL_FREQUENCY_DECIMALS = 8
-
-#: phono3py's number of numpy.linalg.eigh: four times faster here than its default, LAPACK dsyev.
-_DIVIDE_AND_CONQUER = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MeshPhonons:
-    """Phonons at the irreducible points of a mesh, in the working frame.
-
-    Attributes
-    ----------
-    grid_points : ndarray of int, (n_q,)
-        phono3py's indices of the points; the units of sharding.
-    q_points : ndarray, (n_q, 3)
-        Fractional coordinates in the reciprocal lattice of the primitive cell.
-    weights : ndarray of int, (n_q,)
-        Number of mesh points in the star of each point.
-    raw_frequencies, frequencies : ndarray, (n_q, n_modes) THz
-        Before and after the imaginary-mode policy; imaginary ones are negative.
-    group_velocities : ndarray, (n_q, n_modes, 3) Å THz
-    velocity_products : ndarray, (n_q, n_modes, 3, 3) Å² THz²
-        ``v (x) v`` summed over the star of the point.
-    spread_products : ndarray, (n_q, n_modes, 3, 3) Å² THz², or None
-        The part of ``velocity_products`` beyond the mean velocity of each degenerate set; only
-        with degenerate averaging.
-    volume : float
-        Volume of the primitive cell, Å³.
-    conversion : float
-        W m⁻¹ K⁻¹ of eV K⁻¹ Å⁻¹ ps⁻¹ in phono3py's table of constants.
-    """
-
-    grid_points: NDArray[np.int64]
-    q_points: Array
-    weights: NDArray[np.int64]
-    raw_frequencies: Array
-    frequencies: Array
-    group_velocities: Array
-    velocity_products: Array
-    volume: float
-    conversion: float
-    spread_products: Array | None = None
-
-    def __post_init__(self) -> None:
-        n_q, n_modes = np.shape(self.frequencies)
-        for name, shape, dtype in (
-            ("grid_points", (n_q,), int),
-            ("q_points", (n_q, 3), float),
-            ("weights", (n_q,), int),
-            ("raw_frequencies", (n_q, n_modes), float),
-            ("frequencies", (n_q, n_modes), float),
-            ("group_velocities", (n_q, n_modes, 3), float),
-            ("velocity_products", (n_q, n_modes, 3, 3), float),
-            ("spread_products", (n_q, n_modes, 3, 3), float),
-        ):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, checked_array(name, value, shape, dtype))
 
 
 class ThreePhononEngine:
@@ -149,7 +91,7 @@ class ThreePhononEngine:
     @property
     def grid_points(self) -> NDArray[np.int64]:
         """Indices of the irreducible mesh points, (n_q,); all points without mesh symmetry."""
-        return np.asarray(self._kappa_settings((300.0,), None, None).grid_points)
+        return np.asarray(self._kappa_settings((300.0,), None).grid_points)
 
     @property
     def n_modes(self) -> int:
@@ -180,21 +122,27 @@ class ThreePhononEngine:
                 interaction.nac_q_direction = None
                 interaction.run_phonon_solver_at_gamma()
                 interaction.run_phonon_solver()
-            self._raw = interaction.phonons.frequencies.copy()
-            if self._degenerate:
-                # Equivalent points have equal frequencies only up to rounding, and the weight of a
-                # tetrahedron jumps where two of its corners coincide: without this, noise of
-                # 1e-15 THz moves the conductivity by up to 1 % on a coarse mesh.
-                frequencies = interaction.phonons.frequencies
-                np.round(frequencies, EQUAL_FREQUENCY_DECIMALS, out=frequencies)
+                self._raw = interaction.phonons.frequencies.copy()
+                self._adjust_frequencies(interaction)
             self._solved = True
-        if self._absolute:
-            # In place: the solvers share this array. Bands keep the order of the signed
-            # frequencies, along which they are continuous; phono3py may have restored the values
-            # at Gamma, hence on every access.
-            frequencies = self._ph3.phph_interaction.phonons.frequencies
-            np.abs(frequencies, out=frequencies)
         return self._ph3.phph_interaction
+
+    def _adjust_frequencies(self, interaction: Any) -> None:
+        """Apply the policies for degenerate and imaginary modes, in place: solvers share them."""
+        frequencies = interaction.phonons.frequencies
+        if self._degenerate:
+            # Equivalent points have equal frequencies only up to rounding, and the weight of a
+            # tetrahedron jumps where two of its corners coincide: without this, noise of
+            # 1e-15 THz moves the conductivity by up to 1 % on a coarse mesh.
+            np.round(frequencies, EQUAL_FREQUENCY_DECIMALS, out=frequencies)
+        if self._absolute:
+            # Bands keep the order of the signed frequencies, along which they are continuous and
+            # degenerate sets are known.
+            np.abs(frequencies, out=frequencies)
+        # phono3py restores its own copy of the phonons at Gamma when it computes that point. This
+        # would undo the above for this point and all that follow in the same process, so that
+        # numbers would depend on how the points are divided.
+        interaction.run_phonon_solver_at_gamma = _keep_gamma
 
     # --- phonons -------------------------------------------------------------------------------
 
@@ -205,7 +153,7 @@ class ThreePhononEngine:
         """
         from phonopy.phonon.grid import get_qpoints_from_bz_grid_points
 
-        interaction, settings = self.interaction, self._kappa_settings((300.0,), None, None)
+        interaction, settings = self.interaction, self._kappa_settings((300.0,), None)
         points = settings.grid_points
         q_points = np.array(get_qpoints_from_bz_grid_points(points, interaction.bz_grid))
         return q_points, settings.grid_weights, self._raw[points]
@@ -217,9 +165,13 @@ class ThreePhononEngine:
         return self._phonons
 
     def _solve_phonons(self) -> MeshPhonons:
-        interaction, settings = self.interaction, self._kappa_settings((300.0,), None, None)
+        from phono3py.conductivity.build_components import build_rot_grid_points
+
+        interaction, settings = self.interaction, self._kappa_settings((300.0,), None)
         points = settings.grid_points
         q_points, weights, raw = self.raw_frequencies()
+        operations = self._operations()
+        kept = build_rot_grid_points(settings) == points[:, None]
         spread = None
         with _quiet():
             velocities = self._group_velocities(q_points)
@@ -237,14 +189,21 @@ class ThreePhononEngine:
             group_velocities=velocities,
             velocity_products=self._star(products, weights),
             spread_products=spread,
+            degenerate_ids=interaction.phonons.degenerate_ids[points],
+            operations=operations,
+            projections=np.array([operations[same].mean(axis=0) for same in kept]),
             volume=float(interaction.primitive.volume),
             conversion=engine_conversion(),
         )
 
+    def _operations(self) -> Array:
+        """Return the Cartesian operations that reduce the mesh, (n_operations, 3, 3)."""
+        rotations = self._ph3.grid.rotations_cartesian if self._mesh_symmetry else np.eye(3)[None]
+        return np.asarray(rotations, dtype=float)
+
     def _star(self, products: Array, weights: NDArray[np.int64]) -> Array:
         """Return the sum of (n_q, n_modes, 3, 3) tensors over the star of each point."""
-        grid = self._ph3.grid
-        operations = grid.rotations_cartesian if self._mesh_symmetry else np.eye(3)[None]
+        operations = self._operations()
         mean = np.einsum("rik,qskl,rjl->qsij", operations, products, operations, optimize=True)
         return np.asarray(mean * weights[:, None, None, None] / len(operations))
 
@@ -351,7 +310,7 @@ class ThreePhononEngine:
         from phono3py.conductivity.lbte_collision_solver import LBTECollisionSolver
         from phono3py.phonon3.collision_matrix import CollisionMatrix
 
-        settings = self._kappa_settings(temperatures, sigma_thz, None)
+        settings = self._kappa_settings(temperatures, sigma_thz)
         collision = CollisionMatrix(
             self.interaction,
             rot_grid_points=build_rot_grid_points(settings),
@@ -397,61 +356,7 @@ class ThreePhononEngine:
                 widths.append(np.array(solver.gamma))
         return np.array(widths).reshape(len(grid_points), self.n_modes)
 
-    # --- direct solution of the linearised Boltzmann equation ------------------------------------
-
-    def solve_direct(
-        self,
-        temperature: float,
-        *,
-        gamma: Array,
-        isotope: Array | None,
-        boundary_mfp_um: float | None,
-        collision: Array,
-        sigma_thz: float | None,
-    ) -> Array:
-        """Return mode conductivities (n_q, n_modes, 3, 3) W m⁻¹ K⁻¹, star weights included.
-
-        Parameters
-        ----------
-        temperature : float, K
-        gamma : ndarray, (n_q, n_modes) THz
-            Three-phonon half widths.
-        isotope : ndarray, (n_q, n_modes) THz, or None
-        boundary_mfp_um : float or None, µm
-        collision : ndarray, (n_q, n_modes, 3, n_q, n_modes, 3) THz
-            Rows of all irreducible points in mesh order. Not changed.
-        sigma_thz : float or None, THz
-        """
-        from phono3py.conductivity.build_components import build_rot_grid_points
-        from phono3py.conductivity.collision_matrix_kernel import create_collision_matrix_kernel
-        from phono3py.conductivity.grid_point_data import GridPointAggregates
-
-        from elphant.tensors import voigt_to_matrix
-
-        settings = self._kappa_settings((temperature,), sigma_thz, boundary_mfp_um)
-        phonons = self.interaction.phonons
-        with _quiet():
-            kernel = create_collision_matrix_kernel(
-                settings,
-                phonons.frequencies,
-                phonons.degenerate_ids,
-                rot_grid_points=build_rot_grid_points(settings),
-                pinv_solver=_DIVIDE_AND_CONQUER,
-            )
-            kernel.collision_matrix = np.array(collision)[None, None]
-            result = kernel.solve(
-                GridPointAggregates(
-                    group_velocities=self.phonons().group_velocities.copy(),
-                    mode_heat_capacities=self.heat_capacities((temperature,)),
-                    gamma=np.array(gamma)[None, None],
-                    gamma_isotope=None if isotope is None else np.array(isotope)[None],
-                )
-            )
-        return voigt_to_matrix(result.mode_kappa[0, 0])
-
-    def _kappa_settings(
-        self, temperatures: Sequence[float], sigma_thz: float | None, boundary: float | None
-    ) -> Any:
+    def _kappa_settings(self, temperatures: Sequence[float], sigma_thz: float | None) -> Any:
         """Return phono3py's description of grid, temperatures and broadening."""
         from phono3py.conductivity.build_components import KappaSettings
         from phonopy.phonon.grid import get_ir_grid_points
@@ -469,7 +374,7 @@ class ThreePhononEngine:
             is_kappa_star=self._mesh_symmetry,
             temperatures=np.asarray(temperatures, dtype=float),
             sigmas=[sigma_thz],
-            boundary_mfp=boundary,
+            boundary_mfp=None,
             band_indices=np.arange(self.n_modes, dtype="int64"),
             cutoff_frequency=CUTOFF_THZ,
             conversion_factor=engine_conversion() / (2.0 * np.pi) / self._ph3.primitive.volume,
@@ -532,6 +437,10 @@ def phono3py_from(
     if fc.dielectric is not None:
         ph3.nac_params = nac_parameters(fc, phonopy_from(fc, tolerance=symmetry_tolerance))
     return ph3
+
+
+def _keep_gamma(is_nac: bool = False) -> None:
+    """Stand in for a new solution at Gamma, which would be the one already there."""
 
 
 @contextlib.contextmanager

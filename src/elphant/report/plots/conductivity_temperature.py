@@ -90,7 +90,9 @@ def _logarithmic(ax: Axes, run: RunData) -> None:
     temperatures = run.temperatures
     if min(values) > 0:
         ax.set_yscale("log")
-        ax.set_ylim(min(values) / 1.25, max(values) * 1.35)
+        # The curves fall, so the room for the legend is below them.
+        lowest, highest = min(values), max(values) * 1.35
+        ax.set_ylim(lowest * (lowest / highest) ** 0.55, highest)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         if max(values) / min(values) < 30:
             ax.yaxis.set_minor_formatter(FuncFormatter(_one_two_five))

@@ -15,13 +15,14 @@ from elphant.phonon.harmonic import (
     density_of_states,
     gamma_frequencies,
     harmonic_checks,
+    summarize_mesh,
 )
 from elphant.quality import QualityFlag
 from elphant.store.stage import Arrays, Stage
 from elphant.workflow.context import RunContext
 from elphant.workflow.stages.force_constants import ForceConstantsResult
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,8 +33,12 @@ class HarmonicResult:
     ----------
     gamma : ndarray, (n_modes,) THz
         Frequencies at Γ without the non-analytical correction; imaginary ones negative.
-    mesh : list of int
+    mesh : tuple of int, (3,)
         Mesh of the density of states.
+    minimum_frequency, maximum_frequency : float, THz
+        Range on that mesh.
+    imaginary_fraction : float
+        Share of imaginary modes on that mesh.
     labels : tuple of str
         Labels of the band path.
     arrays : mapping
@@ -43,6 +48,9 @@ class HarmonicResult:
 
     gamma: NDArray[np.float64]
     mesh: tuple[int, int, int]
+    minimum_frequency: float
+    maximum_frequency: float
+    imaginary_fraction: float
     labels: tuple[str, ...]
     elements: tuple[str, ...]
     arrays: Mapping[str, NDArray[np.float64]]
@@ -65,9 +73,13 @@ def harmonic_stage(
             task.advance()
             dos = density_of_states(force_constants, mesh)
             task.advance()
-            flags = harmonic_checks(force_constants, mesh)
+            summary = summarize_mesh(force_constants, mesh)
+            flags = harmonic_checks(force_constants, summary)
             task.advance()
         record = {
+            "minimum_frequency": summary.minimum,
+            "maximum_frequency": summary.maximum,
+            "imaginary_fraction": summary.imaginary_fraction,
             "labels": list(bands.label),
             "elements": list(dos.by_element),
             "flags": [flag.to_dict() for flag in flags],
@@ -89,6 +101,9 @@ def harmonic_stage(
     return HarmonicResult(
         gamma=np.asarray(output.arrays["gamma"]),
         mesh=mesh,
+        minimum_frequency=output.record["minimum_frequency"],
+        maximum_frequency=output.record["maximum_frequency"],
+        imaginary_fraction=output.record["imaginary_fraction"],
         labels=tuple(output.record["labels"]),
         elements=tuple(output.record["elements"]),
         arrays=output.arrays,

@@ -12,15 +12,12 @@ from elphant.engine.memory import require_memory
 from elphant.phonon.conductivity import (
     ConductivitySettings,
     ScatteringBlock,
+    ScatteringCalculator,
     Solver,
     ThermalConductivity,
-    compute_scattering,
-    estimate_memory,
     merge_blocks,
-    scattering_grid_points,
     solve_conductivity,
 )
-from elphant.phonon.force_constants import ForceConstants
 from elphant.quality import QualityFlag
 from elphant.store.stage import Arrays, Stage, StageOutput
 from elphant.workflow.context import RunContext
@@ -34,11 +31,14 @@ MAX_ITEMS = 48
 
 @dataclass(slots=True, kw_only=True)
 class ScatteringWork:
-    """Groups of irreducible grid points, each group one work item."""
+    """Groups of irreducible grid points, each group one work item.
+
+    The calculator keeps the phonons from one group to the next; it travels to a worker process
+    without them.
+    """
 
     stage: Stage
-    force_constants: ForceConstants
-    settings: ConductivitySettings
+    calculator: ScatteringCalculator = field(repr=False)
     groups: tuple[tuple[int, ...], ...] = field(repr=False)
 
     def pending(self) -> list[int]:
@@ -48,7 +48,7 @@ class ScatteringWork:
     def compute(self, items: Sequence[int]) -> None:
         """Compute and store groups."""
         for item in items:
-            block = compute_scattering(self.force_constants, self.settings, self.groups[item])
+            block = self.calculator.compute(self.groups[item])
             self.stage.save_item(item, block.to_arrays())
 
 
@@ -59,14 +59,15 @@ def scattering_stage(
     inputs = {"force_constants": source.key, "settings": asdict(settings)}
 
     def compute(stage: Stage) -> tuple[Mapping[str, Any], Arrays]:
-        estimate = estimate_memory(source.force_constants, settings)
+        calculator = ScatteringCalculator(source.force_constants, settings)
+        estimate = calculator.memory_gb
         require_memory(
             estimate,
             context.memory_gb,
             f"the {settings.solver.upper()} on a {_mesh(settings)} mesh",
             "Use a coarser --mesh, only --solver rta, or a larger --memory.",
         )
-        points = scattering_grid_points(source.force_constants, settings)
+        points = calculator.grid_points
         groups = tuple(
             tuple(int(p) for p in group)
             for group in np.array_split(points, min(MAX_ITEMS, len(points)))
@@ -75,12 +76,7 @@ def scattering_stage(
             f"scattering on a {_mesh(settings)} mesh: {len(points)} irreducible q points in "
             f"{len(groups)} work items, about {estimate:.1f} GB"
         )
-        work = ScatteringWork(
-            stage=stage,
-            force_constants=source.force_constants,
-            settings=settings,
-            groups=groups,
-        )
+        work = ScatteringWork(stage=stage, calculator=calculator, groups=groups)
         context.complete_items(stage, work, len(groups), label="scattering rates")
         blocks = [ScatteringBlock.from_arrays(stage.load_item(i)) for i in range(len(groups))]
         return {"mesh": list(settings.mesh)}, merge_blocks(blocks).to_arrays()
