@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,7 @@ def test_absolute_values_mask_nothing_and_are_flagged():
     policy, counts = counted("absolute")
     assert counts.n_masked == 0
     flag = apply_policy(counts, policy)[0]
-    assert flag.severity == "warning"
+    assert flag.severity == "invalid", "5 of 48 modes are more than a detail"
     assert "absolute value" in flag.message
     assert flag.value == pytest.approx(5 / 48)
 
@@ -61,11 +63,19 @@ def test_absolute_values_mask_nothing_and_are_flagged():
 def test_mask_says_what_is_left_out():
     policy, counts = counted("mask")
     flags = {flag.name: flag for flag in apply_policy(counts, policy)}
-    assert flags["imaginary_modes_mesh"].severity == "warning"
+    assert flags["imaginary_modes_mesh"].severity == "invalid"
     assert "5 of 48 modes" in flags["imaginary_modes_mesh"].message
     assert "scattering partners" in flags["imaginary_modes_mesh"].message
     assert "3 of 48 modes" in flags["near_zero_modes_mesh"].message
     assert flags["gamma_acoustic_modes"].value == 3
+
+
+def test_few_imaginary_modes_are_a_warning_many_make_the_result_invalid():
+    policy, counts = counted("mask")
+    few = replace(counts, n_modes=20 * counts.n_imaginary)  # exactly the limit of 5 %
+    assert apply_policy(few, policy)[0].severity == "warning"
+    many = replace(counts, n_modes=20 * counts.n_imaginary - 1)
+    assert apply_policy(many, policy)[0].severity == "invalid"
 
 
 def test_error_policy_refuses_and_says_why():

@@ -13,7 +13,12 @@ import typer
 
 import elphant
 from elphant.cli import options as opt
-from elphant.cli.console import call_reporting_errors, error_console, print_result
+from elphant.cli.console import (
+    call_reporting_errors,
+    end_on_request,
+    error_console,
+    print_result,
+)
 from elphant.cli.models_command import models_app
 from elphant.cli.parse import (
     parse_assignments,
@@ -203,5 +208,6 @@ def main() -> None:
     """Entry point: errors end in one message and an exit status, never in a traceback."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    end_on_request()
     # Typer itself reports mistakes in the arguments; everything else reaches the line below.
     sys.exit(call_reporting_errors(lambda: app(args=arguments), debug=debug))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import traceback
 import warnings
@@ -10,11 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 from elphant.errors import ElphantError
 
-#: Exit status after Ctrl-C, as shells expect (128 + SIGINT).
-INTERRUPTED = 130
+#: Exit status after Ctrl-C and after a request to end, as shells expect (128 + signal).
+INTERRUPTED, TERMINATED = 130, 143
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +35,21 @@ def call_reporting_errors(function: Callable[[], object], *, debug: bool) -> int
     except ElphantError as error:
         if debug:
             raise
-        console.print(f"[bold red]error:[/bold red] {_escaped(error.text())}", highlight=False)
+        console.print(f"[bold red]error:[/bold red] {escape(error.text())}", highlight=False)
         return error.exit_code
-    except KeyboardInterrupt:
-        if debug:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer turns Ctrl-C into an exit status without a word.
+        status = INTERRUPTED if isinstance(end, KeyboardInterrupt) else end.code
+        if debug or status not in (INTERRUPTED, TERMINATED):
             raise
-        console.print("interrupted. Finished work is stored; the same command continues from it.")
-        return INTERRUPTED
+        word = "interrupted" if status == INTERRUPTED else "terminated"
+        console.print(f"{word}. Finished work is stored; the same command continues from it.")
+        return int(status)
     except MemoryError as error:
         if debug:
             raise
         console.print(
-            f"[bold red]error:[/bold red] out of memory ({_escaped(str(error))}).\n"
+            f"[bold red]error:[/bold red] out of memory ({escape(str(error))}).\n"
             "  Finished work is stored. Use a coarser mesh or a smaller supercell, or --memory."
         )
         return 9
@@ -53,7 +58,7 @@ def call_reporting_errors(function: Callable[[], object], *, debug: bool) -> int
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]
         console.print(
-            f"[bold red]internal error:[/bold red] {type(error).__name__}: {_escaped(str(error))}\n"
+            f"[bold red]internal error:[/bold red] {type(error).__name__}: {escape(str(error))}\n"
             f"  raised in {place.name} ({place.filename}:{place.lineno}).\n"
             "  This is a defect of elphant, not of your input. Finished work is stored.\n"
             "  Run again with --debug for the traceback and report it.",
@@ -63,21 +68,33 @@ def call_reporting_errors(function: Callable[[], object], *, debug: bool) -> int
     return 0
 
 
+def end_on_request() -> None:
+    """Let a request to end (SIGTERM: batch systems, ``kill``) stop the program in good order.
+
+    Without this the process would vanish at once and leave its workers and files behind.
+    """
+
+    def stop(*_: object) -> None:
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
 @contextmanager
 def collected_warnings(console: Console) -> Iterator[None]:
-    """Collect warnings of third-party packages and mention them once at the end."""
+    """Print elphant's own warnings; count those of third-party packages for the debug log."""
     seen: dict[str, int] = {}
 
     def collect(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         text = f"{category.__name__}: {message}"
         seen[text] = seen.get(text, 0) + 1
 
-    class CountLogged(logging.Handler):
+    class PrintOwn(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.name.startswith("elphant"):
-                console.print(f"[yellow]warning:[/yellow] {_escaped(record.getMessage())}")
+                console.print(f"[yellow]warning:[/yellow] {escape(record.getMessage())}")
 
-    handler = CountLogged(level=logging.WARNING)
+    handler = PrintOwn(level=logging.WARNING)
     root, shown = logging.getLogger(), warnings.showwarning
     root.addHandler(handler)
     warnings.showwarning = collect  # type: ignore[assignment]
@@ -93,7 +110,3 @@ def collected_warnings(console: Console) -> Iterator[None]:
 def print_result(text: str) -> None:
     """Print a result on standard output."""
     sys.stdout.write(text + "\n")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

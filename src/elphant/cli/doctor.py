@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 REQUIRED = ("ase", "h5py", "numpy", "phono3py", "phonopy", "scipy", "seekpath", "spglib", "symfc",
             "torch")  # fmt: skip
@@ -48,7 +49,7 @@ def _report(console: Console, package: str, advice: str) -> bool:
     try:
         console.print(f"[green]ok[/green]    {package} {version(package)}", highlight=False)
     except PackageNotFoundError:
-        console.print(rf"[yellow]none[/yellow]  {package} ({advice})", markup=True, highlight=False)
+        console.print(f"[yellow]none[/yellow]  {package} ({escape(advice)})", highlight=False)
         return False
     return True
 

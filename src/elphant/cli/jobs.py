@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from elphant.cli.console import error_console, print_result
 from elphant.cli.progress import TerminalProgress
 from elphant.config.loading import build_config
@@ -56,7 +58,7 @@ def run_kappa(
     for flag in notable:
         colour = "red" if flag["severity"] == "invalid" else "yellow"
         console.print(
-            f"[{colour}]{flag['severity']}:[/{colour}] {flag['message']}", highlight=False
+            f"[{colour}]{flag['severity']}:[/{colour}] {escape(flag['message'])}", highlight=False
         )
     if not outcome.computed:
         console.print("nothing had to be computed: all stages were reused")

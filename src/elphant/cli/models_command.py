@@ -26,7 +26,8 @@ def list_command() -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("name", "provider", "weights", "level of theory", "licence", "heads"):
-        table.add_column(column)
+        # What has to be typed is never cut; the rest wraps in a narrow terminal.
+        table.add_column(column, no_wrap=column in ("name", "provider"), overflow="fold")
     for entry in list_models():
         table.add_row(
             entry.name + (" (default)" if entry.name == DEFAULT_MODEL else ""),
@@ -59,7 +60,7 @@ def fetch_command(name: Annotated[str, typer.Argument(help="Model name.")]) -> N
 
     entry = find_model(name)
     console = error_console()
-    console.print(entry.licence_line)
+    console.print(entry.licence_line, markup=False, highlight=False)
     with TerminalProgress(console).task(f"fetching {entry.name} (MB)", 0) as task:
         path = fetch_weights(entry, progress=lambda done, total: task.note(_megabytes(done, total)))
     print_result(str(path))

@@ -6,6 +6,9 @@ from typing import Any
 
 from elphant.errors import ConfigurationError
 
+#: More temperatures than this are a slip in the step of a range.
+MAX_TEMPERATURES = 1000
+
 
 def parse_mesh(text: str | None) -> tuple[int, ...] | None:
     """Read ``9,9,9`` (or ``9x9x9``).
@@ -42,14 +45,21 @@ def parse_temperatures(text: str | None) -> tuple[float, ...] | None:
         if ":" not in text:
             return tuple(float(part) for part in text.split(","))
         first, last, step = (float(part) for part in text.split(":"))
-        if step <= 0 or last < first:
+        # Written so that a value that is not a number fails too.
+        if not (step > 0 and last >= first):
             raise ValueError
-        return tuple(first + i * step for i in range(int((last - first) / step + 1e-9) + 1))
+        intervals = (last - first) / step
     except ValueError as error:
         raise ConfigurationError(
             f"--temperature {text!r} cannot be read.",
             fix="Write 300, or 200,300,400, or 100:800:100.",
         ) from error
+    if not intervals < MAX_TEMPERATURES:
+        raise ConfigurationError(
+            f"--temperature {text!r} asks for more than {MAX_TEMPERATURES} temperatures.",
+            fix="Write FIRST:LAST:STEP with a larger step, for example 100:800:100.",
+        )
+    return tuple(first + i * step for i in range(int(intervals + 1e-9) + 1))
 
 
 def parse_assignments(texts: list[str] | None) -> dict[str, Any]:

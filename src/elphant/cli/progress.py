@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -30,13 +31,13 @@ class TerminalProgress:
 
     def decided(self, message: str) -> None:
         """Print a decision."""
-        self._console.print(f"[dim]·[/dim] {message}", highlight=False)
+        self._console.print(f"[dim]·[/dim] {escape(message)}", highlight=False)
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Task]:
         """Draw a bar while the task runs, or write lines where output is no terminal."""
         if not self._console.is_terminal:
-            line = _LoggedTask(self._console, label, total)
+            line = _LoggedTask(self._console, escape(label), total)
             yield line
             line.finish()
             return
@@ -51,7 +52,7 @@ class TerminalProgress:
             console=self._console,
         )
         with bars:
-            task = _BarTask(bars, label, total)
+            task = _BarTask(bars, escape(label), total)
             yield task
             task.finish()
 
@@ -67,7 +68,7 @@ class _BarTask:
         self._bars.advance(self._identifier, steps)
 
     def note(self, text: str) -> None:
-        self._bars.update(self._identifier, note=text)
+        self._bars.update(self._identifier, note=escape(text))
 
     def finish(self) -> None:
         """Fill the bar: a task may end before its largest number of steps."""
@@ -92,7 +93,7 @@ class _LoggedTask:
             self._print(f"{self._done} of {self._total}, about {left:.0f} s left")
 
     def note(self, text: str) -> None:
-        self._note = text
+        self._note = escape(text)
 
     def finish(self) -> None:
         count = f"{self._done} steps, " if self._done > 1 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,14 +43,15 @@ def build_config(
     """
     from_file = read_options(file) if file else {}
     from_flags = nested(flags or {})
+    refuse_unknown_keys(from_file, RunConfig, where=f"'{file}'")
+    refuse_unknown_keys(from_flags, RunConfig, where="the options")
     preset = from_flags.get("preset", from_file.get("preset", default_preset))
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigurationError(
             f"preset {preset!r} does not exist.",
             fix=f"Choose one of: {', '.join(PRESETS)}.{_suggestion(str(preset), list(PRESETS))}",
         )
     options = merged(merged(PRESETS[preset], from_file), from_flags)
-    refuse_unknown_keys(options, RunConfig, where=str(file) if file else "the options")
     try:
         return RunConfig.model_validate({**options, "preset": preset})
     except ValidationError as error:
@@ -85,7 +87,8 @@ def read_options(path: Path) -> Options:
             f"configuration file '{path}' holds a {type(options).__name__}, not named options.",
             fix="Write lines such as 'preset: quick'.",
         )
-    return options
+    # A heading whose lines are all commented out is an empty section, not a value.
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def to_yaml(config: RunConfig) -> str:
@@ -95,7 +98,13 @@ def to_yaml(config: RunConfig) -> str:
 
 
 def nested(flags: Mapping[str, Any]) -> Options:
-    """Turn dotted names into nested options; values of None are left out (flag not given)."""
+    """Turn dotted names into nested options; values of None are left out (flag not given).
+
+    Raises
+    ------
+    ConfigurationError
+        If a name goes below an option that another name gives a value.
+    """
     options: Options = {}
     for name, value in flags.items():
         if value is None:
@@ -104,7 +113,12 @@ def nested(flags: Mapping[str, Any]) -> Options:
         target = options
         for section in sections:
             target = target.setdefault(section, {})
-        target[key] = value
+            if not isinstance(target, dict):
+                raise ConfigurationError(
+                    f"option '{name}' contradicts another option: '{section}' is given a value.",
+                    fix="Give either the section's options one by one, or one value.",
+                )
+        target[key] = os.fspath(value) if isinstance(value, os.PathLike) else value
     return options
 
 
@@ -155,9 +169,16 @@ def _suggestion(word: str, known: list[str]) -> str:
 
 
 def _explain(error: ValidationError) -> str:
-    """Say which option is wrong, with the value, one line per option."""
-    lines: dict[str, str] = {}
+    """Say which options are wrong, with the value and everything that would be right."""
+    wrong: dict[str, object] = {}
+    rules: dict[str, list[str]] = {}
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"][:2])
-        lines.setdefault(name, f"{name} = {problem['input']!r}: {problem['msg']}")
-    return "invalid option " + "; ".join(lines.values())
+        wrong.setdefault(name, problem["input"])
+        # An option of several kinds fails once for each kind: name them all, once.
+        rule = problem["msg"].replace("Input should be", "must be").replace("valid tuple", "list")
+        if rule not in rules.setdefault(name, []):
+            rules[name].append(rule)
+    return "invalid option " + "; ".join(
+        f"{name} = {wrong[name]!r}: {', or '.join(rules[name])}" for name in wrong
+    )

@@ -243,9 +243,13 @@ def _setting_symbol(data: Any) -> str:
         tabulated = database_operations(setting.hall_number)
         if _same_group((data.rotations, translations), tabulated, int(data.number)):
             return setting.symbol
-    # Volume of the user's cell over that of the standard cell.
+    # Volume of the user's cell over that of the standard cell, and its number of lattice points.
     size = abs(np.linalg.det(data.transformation_matrix))
-    kind = "primitive cell" if size < 0.99 else "supercell" if size > 1.01 else "non-standard cell"
+    n_points = int((data.rotations == identity).all(axis=(1, 2)).sum())
+    if size > 1.01:
+        kind = "supercell"
+    else:
+        kind = "primitive cell" if size < 0.99 and n_points == 1 else "non-standard cell"
     return f"{data.international} ({kind})"
 
 

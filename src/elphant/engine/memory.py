@@ -23,7 +23,7 @@ def parse_memory(text: str | float | None) -> float:
     if text is None:
         pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return DEFAULT_SHARE * pages / 1e9
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([a-zA-Z]*)\s*", str(text))
+    match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([a-zA-Z]*)\s*", str(text))
     if not match or match[2].lower() not in _UNITS or float(match[1]) <= 0:
         raise ConfigurationError(
             f"memory bound {text!r} cannot be read.", fix="Write for example 8GB or 500MB."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -152,6 +153,19 @@ def _start_worker(work: Work) -> None:
     """Keep the work of this process, so that a model is loaded once and not per chunk."""
     global _worker_work
     _worker_work = work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent dies, however that was killed.
+
+    A worker holds both ends of the pipe it waits on, so it would otherwise wait forever, with a
+    loaded model in its memory. Items are written atomically: leaving at any moment is safe.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _compute_in_worker(items: Sequence[int]) -> None:

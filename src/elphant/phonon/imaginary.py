@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elphant.errors import PhysicsError
-from elphant.quality import QualityFlag
+from elphant.quality import QualityFlag, Severity
+
+#: Share of imaginary modes above which a conductivity means nothing, whatever is done with them.
+INVALID_FRACTION = 0.05
 
 ImaginaryAction = Literal["error", "mask", "absolute"]
 
@@ -184,11 +187,17 @@ def _imaginary_flag(counts: ModeCensus, policy: ImaginaryModePolicy) -> QualityF
         )
     return QualityFlag(
         name="imaginary_modes_mesh",
-        severity="warning" if counts.n_imaginary else "info",
+        severity=_severity(counts),
         message=message,
         value=counts.imaginary_fraction,
         threshold=0.0,
     )
+
+
+def _severity(counts: ModeCensus) -> Severity:
+    if counts.imaginary_fraction > INVALID_FRACTION:
+        return "invalid"
+    return "warning" if counts.n_imaginary else "info"
 
 
 def _noise_flag(counts: ModeCensus, policy: ImaginaryModePolicy) -> QualityFlag:

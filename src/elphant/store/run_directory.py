@@ -16,6 +16,20 @@ from elphant.store.stage import Stage
 
 MARKER = ".elphant-run"
 
+#: Endings of compressed files that are no part of a name.
+COMPRESSIONS = (".xz", ".lzma", ".gz", ".bz2")
+
+
+def run_name(source: str | Path) -> str:
+    """Return the name of the run of a file or folder: ``Si.v2`` for ``data/Si.v2.yaml.xz``."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path.resolve().name or "elphant"  # "." has no name of its own
+    name = path.name
+    for suffix in COMPRESSIONS:
+        name = name.removesuffix(suffix)
+    return Path(name).stem
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDirectory:
@@ -83,6 +97,11 @@ class RunDirectory:
     def data(self) -> Path:
         """Arrays."""
         return self.path / "data.h5"
+
+    @property
+    def publication(self) -> Path:
+        """What the results rest on, and the sha256 with which they were written."""
+        return self.path / "stages" / "published.json"
 
     @property
     def report(self) -> Path:

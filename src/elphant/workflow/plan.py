@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from elphant.crystal.io import read_crystal
 from elphant.engine.device import resolve_device
 from elphant.engine.memory import parse_memory
 from elphant.engine.progress import Progress
+from elphant.models.dielectric.born import read_born
 from elphant.phonon.conductivity import Solver
 from elphant.phonon.displacement import DisplacementPlan, plan_displacements, plan_gamma_check
 from elphant.workflow.potential_source import PotentialSource
-from elphant.workflow.run import Job
+from elphant.workflow.run import Job, require_born_file
 from elphant.workflow.scattering_cost import scattering_cost
 from elphant.workflow.settings import conductivity_settings, displacement_settings
 
@@ -77,10 +79,12 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
     ElphantError
         For the same bad input that would stop the run itself.
     """
+    require_born_file(config)
+    born = Path(config.phonons.born) if config.phonons.born else None
     if job.force_constants is not None:
         from elphant.phonon.adapters.import_files import load_force_constants
 
-        imported = load_force_constants(job.force_constants, None)
+        imported = load_force_constants(job.force_constants, born)
         crystal, lattice = imported.unitcell, imported.primitive_lattice
         n_supercell = 0 if imported.third is None else imported.third.shape[1]
         lines: list[PlanLine] = []
@@ -88,6 +92,8 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
     else:
         crystal = read_crystal(job.structure)
         symmetry = find_symmetry(crystal, config.symmetry.tolerance)
+        if born is not None:
+            read_born(born, crystal, symmetry)
         plans = _displacement_plans(crystal, symmetry, config)
         lattice = plans[0].primitive_matrix.T @ crystal.lattice
         n_supercell = next(p.supercell.n_atoms for p in plans if 3 in p.orders)
@@ -159,4 +165,6 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.3g} days"

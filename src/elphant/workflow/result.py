@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class RunResult:
     """
 
     directory: Path
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def load(cls, directory: str | Path) -> RunResult:
@@ -86,9 +86,12 @@ class RunResult:
             and solver in (None, record["solver"])
         ]
         if not records:
+            solvers = sorted({record["solver"] for record in self.content["thermal_conductivity"]})
             raise StoreError(
-                f"this run has no conductivity at {temperature:g} K with solver {solver or 'any'}.",
-                fix=f"Available: {', '.join(f'{t:g} K' for t in self.temperatures)}.",
+                f"this run has no conductivity at {temperature:g} K"
+                + (f" with solver {solver!r}." if solver else "."),
+                fix=f"Available: {', '.join(f'{t:g} K' for t in self.temperatures) or 'none'}"
+                + (f"; solvers {', '.join(solvers)}." if solvers else "."),
             )
         chosen = sorted(records, key=lambda record: str(record["solver"]))[0]  # bte before rta
         values = np.array(chosen["cartesian"])
@@ -137,7 +140,7 @@ def run(
         Run directory; ``NAME.run`` by default. An existing one is continued.
     config : path-like, optional
         YAML file of options.
-    preset : {"quick", "standard"}, optional
+    preset : {"quick", "standard", "phono3py"}, optional
     progress : Progress, optional
         Receiver of progress; silent by default.
     **options
@@ -157,9 +160,10 @@ def run(
             f"option {wrong[0]!r} is not a section of options.",
             fix="Write for example conductivity={'mesh': (9, 9, 9)}.",
         )
-    flags = {
-        f"{section}.{key}": v for section, group in options.items() for key, v in group.items()
-    }
+    # The section itself is named too, so that an empty one is checked like any other.
+    flags: dict[str, Any] = {section: {} for section in options}
+    for section, group in options.items():
+        flags |= {f"{section}.{key}": value for key, value in group.items()}
     job = Job(
         structure=structure,
         force_constants=Path(force_constants) if force_constants is not None else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,18 +19,21 @@ from elphant.engine.device import resolve_device
 from elphant.engine.memory import parse_memory
 from elphant.engine.progress import Progress, SilentProgress
 from elphant.engine.shard import Shard
-from elphant.errors import ConfigurationError, StoreError
+from elphant.errors import ConfigurationError, StoreError, StructureError
 from elphant.models.dielectric.born import read_born
+from elphant.phonon.adapters.import_sources import locate
 from elphant.phonon.conductivity import ConductivitySettings, Solver, ThermalConductivity
 from elphant.quality import SEVERITIES, QualityFlag
 from elphant.store.atomic import (
     canonical_json,
     read_json,
     sha256_of_file,
+    translated_io_errors,
+    write_atomically,
     write_json,
     write_text,
 )
-from elphant.store.run_directory import RunDirectory
+from elphant.store.run_directory import RunDirectory, run_name
 from elphant.workflow.citations import citations_of
 from elphant.workflow.context import OtherShardsPending, RunContext
 from elphant.workflow.exchange import write_exchange_files
@@ -127,10 +129,7 @@ class Job:
         """Name of the run directory when the user gives none."""
         source = self.force_constants or self.structure
         if isinstance(source, str | Path):
-            name = Path(source).name
-            for suffix in Path(source).suffixes[::-1]:
-                name = name.removesuffix(suffix)
-            return name or "elphant"
+            return run_name(source)
         return read_crystal(source).formula
 
 
@@ -151,14 +150,20 @@ def run_phonon_job(
     ElphantError
         For bad input, a missing model, too little memory, a full disk, and so on.
     """
+    # Everything that can be refused at once is refused before a folder is made.
     crystal = read_crystal(job.structure) if job.structure is not None else None
+    if job.force_constants is not None:
+        locate(job.force_constants)
+    require_born_file(config)
+    device = resolve_device(config.execution.device)
+    memory_gb = parse_memory(config.execution.memory)
     directory = RunDirectory.create(output or Path(f"{job.label}.run"))
     context = RunContext(
         directory=directory,
         config=config,
         shard=shard,
-        device=resolve_device(config.execution.device),
-        memory_gb=parse_memory(config.execution.memory),
+        device=device,
+        memory_gb=memory_gb,
         progress=progress or SilentProgress(),
     )
     directory.append_log("run started", command=command_line(), shard=str(shard))
@@ -179,10 +184,31 @@ def run_phonon_job(
     )
 
 
+def require_born_file(config: RunConfig) -> None:
+    """Raise at the start of a run, not hours later, when the BORN file is missing.
+
+    Raises
+    ------
+    StructureError
+        If it does not exist.
+    """
+    born = config.phonons.born
+    if born and not Path(born).is_file():
+        raise StructureError(
+            f"BORN file '{born}' does not exist.", fix="Check the path given to --born."
+        )
+
+
 def command_line() -> str:
     """Return the command that started this process, ready to paste."""
-    program = Path(sys.argv[0]).name or "python"
-    return shlex.join([program, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":  # python -m PACKAGE
+        words = ["python", "-m", program.parent.name]
+    elif program.suffix == ".py":
+        words = ["python", str(program)]
+    else:
+        words = [program.name or "python"]
+    return shlex.join([*words, *sys.argv[1:]])
 
 
 def _compute(
@@ -319,9 +345,10 @@ def _publish(
     if earlier is not None:
         return earlier
     structure = directory.structure
-    structure.mkdir(parents=True, exist_ok=True)
     stem = "relaxed" if run.relaxation else "used"
-    write_structure_files(run.crystal, structure / stem)
+    with translated_io_errors(structure):
+        structure.mkdir(parents=True, exist_ok=True)
+        write_structure_files(run.crystal, structure / stem)
     write_json(structure / "frame.json", run.frame.to_dict())
     write_exchange_files(directory, run)
     record = RunRecord(
@@ -335,6 +362,8 @@ def _publish(
         citations=citations_of(run),
     )
     results = write_results(directory, run, record)
+    digests = {path.name: sha256_of_file(path) for path in (directory.results, directory.data)}
+    write_json(directory.publication, {"run_key": run_key, "files": digests})
     directory.append_log("run finished", computed=context.computed)
     return results
 
@@ -342,23 +371,28 @@ def _publish(
 def _published(directory: RunDirectory, run_key: str) -> dict[str, Any] | None:
     """Return earlier results with this key; damaged ones count as absent and are written anew."""
     try:
+        publication = read_json(directory.publication)
+        if publication["run_key"] != run_key:
+            return None
+        for path in (directory.results, directory.data):
+            if sha256_of_file(path) != publication["files"][path.name]:
+                logger.warning("'%s' is damaged or was edited; it is written again", path)
+                return None
         results: dict[str, Any] = read_json(directory.results)
-        if results["provenance"]["run_key"] == run_key and directory.data.exists():
-            return results
-    except (StoreError, KeyError, TypeError):
-        pass
-    return None
+    except (StoreError, OSError, KeyError, TypeError):
+        return None
+    return results
 
 
 def _keep_input(context: RunContext, structure: Any, crystal: Crystal) -> None:
     """Copy the input into the run directory, so that it explains itself."""
     folder = context.directory.structure
-    folder.mkdir(parents=True, exist_ok=True)
     if isinstance(structure, str | Path):
-        target = folder / f"input-{Path(structure).name}"
-        if not target.exists():
-            shutil.copyfile(structure, target)
-    else:
+        content = Path(structure).read_bytes()
+        write_atomically(folder / f"input-{Path(structure).name}", lambda file: file.write(content))
+        return
+    with translated_io_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         write_structure_files(crystal, folder / "input")
 
 

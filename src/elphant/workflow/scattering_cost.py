@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ SUSTAINED_FLOPS = 8e9
 SECONDS_PER_WEIGHT = 2.5e-8
 
 BYTES = 8
+
+#: Meshes up to this size are reduced by symmetry; larger ones only divided by the group order.
+MAX_REDUCED_POINTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,7 @@ def scattering_cost(
     operations and its contraction with three eigenvectors ``16 n_b⁴``; each irreducible point has
     about half as many triplets as the mesh has points.
     """
-    n_mesh = int(np.prod(settings.mesh))
+    n_mesh = math.prod(settings.mesh)
     n_irreducible = count_irreducible(settings.mesh, symmetry)
     n_branches = 3 * n_primitive
     n_triplets = n_irreducible * (n_mesh // 2 + 1)
@@ -73,7 +77,9 @@ def scattering_cost(
     if settings.solver == "bte":
         size = 3 * n_irreducible * n_branches
         memory += 4 * BYTES * size**2 * len(settings.temperatures)
-        seconds += 10.0 * size**3 / SUSTAINED_FLOPS * len(settings.temperatures)
+        # A Cholesky factorisation in about half the dimension, and passes over the full matrix.
+        operations = (size / 2) ** 3 / 3 + 10.0 * size**2
+        seconds += operations / SUSTAINED_FLOPS * len(settings.temperatures)
     return ScatteringCost(
         n_irreducible=n_irreducible,
         n_branches=n_branches,
@@ -89,11 +95,15 @@ def count_irreducible(mesh: tuple[int, int, int], symmetry: Symmetry) -> int:
     of ``symmetry`` are known; for a centred cell the count of the primitive mesh is the same to
     within the surface of the zone.
     """
+    rotations = np.unique(symmetry.rotations, axis=0)
+    if (n_mesh := math.prod(mesh)) > MAX_REDUCED_POINTS:
+        has_inversion = (rotations == -np.eye(3)).all(axis=(1, 2)).any()
+        return -(-n_mesh // (len(rotations) * (1 if has_inversion else 2)))
     points = np.stack(np.meshgrid(*[np.arange(n) for n in mesh], indexing="ij"), axis=-1)
     points = points.reshape(-1, 3)
     divisions = np.array(mesh)
     representative = np.arange(len(points))
-    for rotation in np.unique(symmetry.rotations, axis=0):
+    for rotation in rotations:
         for sign in (1, -1):
             images = _images(points, divisions, sign * rotation)
             if images is not None:

@@ -23,7 +23,7 @@ from elphant.store.stage import Arrays, Stage, StageOutput
 from elphant.workflow.context import RunContext
 from elphant.workflow.stages.force_constants import ForceConstantsResult
 
-VERSION = 1
+VERSION = 2
 
 #: Work items per scattering stage: enough to share among many nodes and to lose little in a kill.
 MAX_ITEMS = 48
@@ -77,7 +77,15 @@ def scattering_stage(
             f"{len(groups)} work items, about {estimate:.1f} GB"
         )
         work = ScatteringWork(stage=stage, calculator=calculator, groups=groups)
-        context.complete_items(stage, work, len(groups), label="scattering rates")
+        wanted = context.config.execution.workers
+        context.complete_items(
+            stage,
+            work,
+            len(groups),
+            label="scattering rates",
+            # The kernels use all cores by themselves; processes only when asked for by number.
+            n_workers=1 if wanted == "auto" else wanted,
+        )
         blocks = [ScatteringBlock.from_arrays(stage.load_item(i)) for i in range(len(groups))]
         return {"mesh": list(settings.mesh)}, merge_blocks(blocks).to_arrays()
 
