@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MACE_VENV := .venv-mace
-PIP_FLAGS := --quiet --disable-pip-version-check
+# -qq: errors only; a package index may print notices that concern nobody here.
+PIP_FLAGS := -qq --disable-pip-version-check
 EXTRAS := sevennet,dispersion,test,lint,docs
 DEMO := demo/Sb2Se3.run
 

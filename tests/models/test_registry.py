@@ -23,7 +23,8 @@ from elphant.models.registry import (
     require_head,
     user_models_file,
 )
-from elphant.models.weights import file_sha256, weights_path
+from elphant.models.weights import weights_path
+from elphant.store.atomic import sha256_of_file
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +129,7 @@ def test_added_model_is_pinned_and_removed(tmp_path):
     entry = add_model("My-Fine", file, licence="CC0", heads=("a", "b"), level_of_theory="PBE, own")
     assert user_models_file().is_file()
     assert find_model("my-fine") == entry
-    assert entry.sha256 == file_sha256(file)
+    assert entry.sha256 == sha256_of_file(file)
     assert parse_potential("my-fine:A").head == "a"
     assert entry in list_models()
     assert weights_path("my-fine").path == file

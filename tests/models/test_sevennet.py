@@ -22,7 +22,8 @@ from elphant.models.potentials.conformance import (
 from elphant.models.potentials.loading import PotentialSettings, load_potential
 from elphant.models.potentials.protocol import Potential
 from elphant.models.registry import add_model
-from elphant.models.weights import file_sha256, weights_path
+from elphant.models.weights import weights_path
+from elphant.store.atomic import sha256_of_file
 
 pytest.importorskip("sevenn")
 pytestmark = pytest.mark.sevennet
@@ -222,7 +223,7 @@ def test_file_needs_trust(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="not declared trusted"):
         load_potential(PotentialSettings(spec=str(copy), device="cpu"))
     trusted = load_potential(PotentialSettings(spec=str(copy), device="cpu", trust=True))
-    assert trusted.card.sha256 == file_sha256(copy)
+    assert trusted.card.sha256 == sha256_of_file(copy)
     add_model("own", copy, level_of_theory="PBE, own")
     named = load_potential(PotentialSettings(spec="own", device="cpu"))
     assert named.card.level_of_theory == "PBE, own"

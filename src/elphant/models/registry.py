@@ -19,6 +19,7 @@ from elphant.errors import ModelError
 from elphant.models.builtin_models import BUILTIN_MODELS
 from elphant.models.card import ModelCard
 from elphant.models.entry import ModelEntry, Provider
+from elphant.store.atomic import sha256_of_file, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -214,8 +215,6 @@ def add_model(
     ModelError
         If the name is taken or malformed, the file is missing, or the provider is unclear.
     """
-    from elphant.models.weights import file_sha256
-
     canonical = name.strip().lower()
     file = Path(path).expanduser().resolve()
     if not canonical or not all(c.isalnum() or c in ".-_" for c in canonical):
@@ -243,7 +242,7 @@ def add_model(
         licence=licence,
         non_commercial=non_commercial,
         heads=tuple(heads),
-        sha256=file_sha256(file),
+        sha256=sha256_of_file(file),
         size=file.stat().st_size,
         path=str(file),
         notes=notes,
@@ -323,8 +322,5 @@ def _user_models() -> list[ModelEntry]:
 
 def _write_user_models(models: list[ModelEntry]) -> None:
     file = user_models_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"schema_version": "1.0", "models": [asdict(m) for m in models]}, indent=2)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(file)
+    write_text(file, text + "\n")

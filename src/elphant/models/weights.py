@@ -6,7 +6,6 @@ A run never downloads. ``elphant models fetch NAME`` calls :func:`fetch`; everyt
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import logging
@@ -22,6 +21,7 @@ from urllib.request import Request, urlopen
 from elphant.errors import DependencyError, ModelError
 from elphant.models.entry import ModelEntry
 from elphant.models.registry import find_model
+from elphant.store.atomic import sha256_of_file, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -67,15 +67,6 @@ def cache_directory() -> Path:
 def is_offline() -> bool:
     """Return True when ``ELPHANT_OFFLINE`` forbids network access."""
     return os.environ.get("ELPHANT_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, read in chunks."""
-    sha = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            sha.update(chunk)
-    return sha.hexdigest()
 
 
 def weights_state(entry: ModelEntry) -> str:
@@ -181,7 +172,7 @@ def _location(entry: ModelEntry) -> Path:
 
 def _checked(entry: ModelEntry, path: Path) -> FetchedWeights:
     """Compare the digest with the pinned one, or with the one recorded on first use."""
-    digest = file_sha256(path)
+    digest = sha256_of_file(path)
     record = path.with_name(path.name + ".sha256.json")
     known, pinned = entry.sha256, bool(entry.sha256)
     if not known and record.is_file():
@@ -200,7 +191,7 @@ def _checked(entry: ModelEntry, path: Path) -> FetchedWeights:
         )
     if not known:
         text = json.dumps({"url": entry.url, "sha256": digest, "trusted": "on first use"})
-        _write_atomically(record, text + "\n")
+        write_text(record, text + "\n")
         logger.info("%s: no published digest; sha256 %s recorded on first use", entry.name, digest)
     return FetchedWeights(
         path=path,
@@ -239,7 +230,7 @@ def _download(
             f"Address: {entry.url}",
             "Fetch the file by hand and register it: elphant models add NAME FILE.",
         ) from failure
-    digest = file_sha256(part)
+    digest = sha256_of_file(part)
     if entry.sha256 and digest != entry.sha256:
         part.unlink()
         raise ModelError(
@@ -283,9 +274,3 @@ def _transfer(url: str, part: Path, progress: ProgressCallback | None, timeout: 
                 if progress is not None:
                     progress(have, total_bytes)
     return total_bytes is None or have >= total_bytes
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -18,9 +18,9 @@ from elphant.engine.threads import torch_threads
 from elphant.errors import DependencyError, ModelError
 from elphant.models.card import ModelCard
 from elphant.models.potentials.checks import build_evaluation, check_dtype, check_elements
+from elphant.models.potentials.model_file import verified_file
 from elphant.models.potentials.protocol import Evaluation
-from elphant.models.registry import PROVIDER_OF_SUFFIX, find_model, model_card, require_head
-from elphant.models.weights import file_sha256, weights_path
+from elphant.models.registry import model_card, require_head
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,7 @@ class SevenNetPotential:
         max_batch_atoms: int | None = None,
     ) -> None:
         check_dtype(dtype)
-        path, card = _verified_file(source, trust)
+        path, card = verified_file(source, "sevennet", trust)
         network, heads, parity = _load_network(path, dtype)
         head = require_head(card.name, head, heads)
         if card.head != head and card.heads:
@@ -215,34 +215,6 @@ class SevenNetPotential:
         if self._modality is not None:
             graph[key.MODAL_TYPE] = tensor(np.full(len(batch), self._modality), torch.int64)
         return graph
-
-
-def _verified_file(source: str | Path, trust: bool) -> tuple[Path, ModelCard]:
-    """Return the checkpoint and its card after its digest or the user's trust was checked."""
-    path = Path(source).expanduser()
-    if path.suffix.lower() not in PROVIDER_OF_SUFFIX:
-        entry = find_model(str(source))
-        weights = weights_path(entry.name)
-        return weights.path, replace(entry.card(), sha256=weights.sha256)
-    if not path.is_file():
-        raise ModelError(f"model file '{path}' does not exist.", fix="Check the path.")
-    if not trust:
-        raise ModelError(
-            f"model file '{path}' is not in the registry and was not declared trusted.",
-            "Checkpoints are pickles: loading one runs code from it.",
-            "If you trust its origin, add --trust-model, or register it: "
-            f"elphant models add NAME {path}.",
-        )
-    card = ModelCard(
-        name=path.stem,
-        provider="sevennet",
-        level_of_theory="not stated (user's file)",
-        licence="not stated (user's file)",
-        sha256=file_sha256(path),
-        source=str(path),
-        notes="User's file, trusted by the user.",
-    )
-    return path, card
 
 
 def _load_network(path: Path, dtype: str) -> tuple[Any, tuple[str, ...], bool]:
