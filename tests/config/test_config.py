@@ -81,3 +81,8 @@ def test_configuration_is_frozen() -> None:
     config = build_config()
     with pytest.raises(ValueError, match="frozen"):
         config.conductivity.mesh = (1, 1, 1)
+
+
+def test_one_temperature_needs_no_list() -> None:
+    config = build_config(flags={"conductivity.temperatures": 300})
+    assert config.conductivity.temperatures == (300.0,)

@@ -9,7 +9,7 @@ import pytest
 from page import Page
 from synthetic_run import SyntheticOptions, build_run
 
-from elphant.errors import ConfigurationError
+from elphant.errors import ConfigurationError, StoreError
 from elphant.report.compare import build_comparison, compare_runs, write_comparison
 from elphant.report.html import render_html
 from elphant.report.run_data import RunData
@@ -107,3 +107,10 @@ def test_permuted_settings_are_those_of_the_tables(number, symbol):
     assert np.allclose(found[symbol], np.eye(3))
     for rows in found.values():
         assert sorted(rows.argmax(axis=1)) == [0, 1, 2]
+
+
+def test_output_that_is_a_file_is_refused(pnma, tmp_path):
+    (tmp_path / "taken").write_text("precious")
+    with pytest.raises(StoreError, match="is a file"):
+        write_comparison([pnma, pnma], tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "precious"

@@ -151,6 +151,11 @@ class ConductivityConfig(Section):
     def _one_or_more(cls, value: object) -> object:
         return tuple(value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("temperatures", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, int | float) else value
+
     @field_validator("temperatures")
     @classmethod
     def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "length_second": 15.5,
             "length_third": 10.8,
             "cutoff_third": 5.0,
-            "oversampling": 2.5,
+            "oversampling": 5.0,
         },
         "conductivity": {"mesh_spacing": 0.2, "solver": ("rta", "bte")},
     },

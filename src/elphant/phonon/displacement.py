@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from elphant.crystal import Crystal, Symmetry
 from elphant.crystal.supercell import supercell_matrix
 from elphant.errors import ConfigurationError
+from elphant.phonon.canonical_order import canonical_order, from_standard_frame
 from elphant.phonon.displacement_plan import DisplacementPlan
 
 Array = NDArray[np.float64]
@@ -116,12 +117,12 @@ def plan_displacements(
     # The one place where the row convention of elphant becomes phonopy's column convention.
     second = supercell_matrix(crystal, symmetry, settings.length_second).T
     if 3 not in settings.orders:
-        return [_plan_second(_Design.of(crystal, second, symmetry.tolerance), settings)]
+        return [_plan_second(_Design.of(crystal, second, symmetry), settings)]
     third = supercell_matrix(crystal, symmetry, settings.length_third).T
-    plan = _plan_third(_Design.of(crystal, third, symmetry.tolerance), settings)
+    plan = _plan_third(_Design.of(crystal, third, symmetry), settings)
     if _contains(third, second):
         return [plan]
-    return [_plan_second(_Design.of(crystal, second, symmetry.tolerance), settings), plan]
+    return [_plan_second(_Design.of(crystal, second, symmetry), settings), plan]
 
 
 def plan_gamma_check(
@@ -132,7 +133,7 @@ def plan_gamma_check(
     All images move together, which is a displacement pattern of q = 0: the frequencies at Γ are
     exact whatever the range of the potential, and check those of the supercell.
     """
-    design = _Design.of(crystal, np.eye(3, dtype=int), symmetry.tolerance)
+    design = _Design.of(crystal, np.eye(3, dtype=int), symmetry)
     displacements = design.one_atom(amplitude)
     return design.plan(
         label="unit_cell",
@@ -152,14 +153,47 @@ class _Design:
     unitcell: Crystal
     phonopy: Any
     supercell: Crystal
-    tolerance: float
+    symmetry: Symmetry
 
     @classmethod
-    def of(cls, crystal: Crystal, matrix: NDArray[np.int64], tolerance: float) -> _Design:
+    def of(cls, crystal: Crystal, matrix: NDArray[np.int64], symmetry: Symmetry) -> _Design:
         from elphant.phonon.adapters.phonopy_adapter import build_phonopy, from_phonopy_atoms
 
-        phonopy = build_phonopy(crystal, matrix, tolerance=tolerance)
-        return cls(crystal, phonopy, from_phonopy_atoms(phonopy.supercell), tolerance)
+        phonopy = build_phonopy(crystal, matrix, tolerance=symmetry.tolerance)
+        return cls(crystal, phonopy, from_phonopy_atoms(phonopy.supercell), symmetry)
+
+    @property
+    def tolerance(self) -> float:
+        return self.symmetry.tolerance
+
+    def random(self, generator: np.random.Generator, count: int, amplitude: float) -> Array:
+        """Return snapshots in which every atom moves by ``amplitude`` in a random direction.
+
+        Drawn in the standard setting: the same pattern in whatever setting the crystal is given.
+        """
+        directions = generator.normal(size=(count, self.supercell.n_atoms, 3))
+        directions *= amplitude / np.linalg.norm(directions, axis=2, keepdims=True)
+        order = canonical_order(self.supercell, self.unitcell, self.symmetry)
+        return from_standard_frame(directions, order, self.symmetry)
+
+    def random_pairs(self, generator: np.random.Generator, count: int, amplitude: float) -> Array:
+        """Return u, -u, u', -u', ..."""
+        one_sided = self.random(generator, count, amplitude)
+        pairs = np.stack([one_sided, -one_sided], axis=1)
+        return np.asarray(pairs.reshape(-1, self.supercell.n_atoms, 3))
+
+    def held_out(
+        self,
+        generator: np.random.Generator,
+        settings: DisplacementSettings,
+        n_pairs: int,
+        amplitude: float,
+    ) -> Array:
+        """Return single random snapshots for testing: pairs would test each order twice."""
+        if settings.held_out_fraction == 0:
+            return np.zeros((0, self.supercell.n_atoms, 3))
+        count = max(1, round(settings.held_out_fraction * 2 * n_pairs))
+        return self.random(generator, count, amplitude)
 
     def count(self, orders: Sequence[int], cutoff: float | None) -> dict[int, int]:
         from elphant.phonon.adapters.symfc_adapter import count_parameters
@@ -235,12 +269,9 @@ def _plan_second(design: _Design, settings: DisplacementSettings) -> Displacemen
         f"pairs with the same number of equations {2 * max(equal, n_pairs)}"
     )
     generator = np.random.default_rng([settings.seed, 2])
-    shape = design.supercell.n_atoms
     use_random = settings.method == "random" or (settings.method == "auto" and random_is_cheaper)
-    displacements = (
-        _random_pairs(generator, n_pairs, shape, amplitude) if use_random else systematic
-    )
-    held_out = _held_out(generator, settings, n_pairs if use_random else 0, shape, amplitude)
+    displacements = design.random_pairs(generator, n_pairs, amplitude) if use_random else systematic
+    held_out = design.held_out(generator, settings, n_pairs if use_random else 0, amplitude)
     return design.plan(
         label="second",
         method="random" if use_random else "finite-difference",
@@ -278,14 +309,14 @@ def _plan_third(design: _Design, settings: DisplacementSettings) -> Displacement
         assert systematic is not None
         displacements, sets = systematic, {2: len(systematic), 3: len(systematic)}
     else:
-        displacements = _random_pairs(generator, n_pairs, n_atoms, amplitude)
+        displacements = design.random_pairs(generator, n_pairs, amplitude)
         sets = {2: n_pairs, 3: n_pairs}
     held_pairs = 0 if use_systematic else n_pairs
     return design.plan(
         label="third",
         method="finite-difference" if use_systematic else "random",
         displacements=displacements,
-        held_out=_held_out(generator, settings, held_pairs, n_atoms, amplitude),
+        held_out=design.held_out(generator, settings, held_pairs, amplitude),
         orders=(2, 3),
         n_parameters=n_parameters,
         n_equation_sets=sets,
@@ -298,33 +329,6 @@ def _plan_third(design: _Design, settings: DisplacementSettings) -> Displacement
 
 def _pairs_needed(n_parameters: int, equations_per_pair: int, oversampling: float) -> int:
     return max(MINIMUM_PAIRS, ceil(oversampling * n_parameters / equations_per_pair - 1e-9))
-
-
-def _random_pairs(
-    generator: np.random.Generator, n_pairs: int, n_atoms: int, amplitude: float
-) -> Array:
-    """Return u, -u, u', -u', ...: every atom moves by ``amplitude`` in a random direction."""
-    one_sided = _random(generator, n_pairs, n_atoms, amplitude)
-    return np.asarray(np.stack([one_sided, -one_sided], axis=1).reshape(-1, n_atoms, 3))
-
-
-def _random(generator: np.random.Generator, count: int, n_atoms: int, amplitude: float) -> Array:
-    directions = generator.normal(size=(count, n_atoms, 3))
-    return np.asarray(amplitude * directions / np.linalg.norm(directions, axis=2, keepdims=True))
-
-
-def _held_out(
-    generator: np.random.Generator,
-    settings: DisplacementSettings,
-    n_pairs: int,
-    n_atoms: int,
-    amplitude: float,
-) -> Array:
-    """Return single random snapshots for testing: opposite pairs would test each order twice."""
-    if settings.held_out_fraction == 0:
-        return np.zeros((0, n_atoms, 3))
-    count = max(1, round(settings.held_out_fraction * 2 * n_pairs))
-    return _random(generator, count, n_atoms, amplitude)
 
 
 def _independent(displacements: Array) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elphant.quality import Severity
 from elphant.report.citations import citations_section
-from elphant.report.figure_files import write_atomically, write_figure
+from elphant.report.figure_files import write_figure
 from elphant.report.html import render_html
 from elphant.report.methods_text import methods_section
 from elphant.report.model import Block, Paragraph, Report, Section
@@ -20,6 +20,7 @@ from elphant.report.sections.model_card import model_section
 from elphant.report.sections.provenance import provenance_section, rerun_section
 from elphant.report.sections.structure import structure_section
 from elphant.report.text import formula_text
+from elphant.store.atomic import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def write_report(run_dir: Path | str) -> Path:
     run = RunData.load(run_dir)
     pictures = _pictures_section(run, run.path / "figures")
     path = run.path / "report.html"
-    write_atomically(path, render_html(build_report(run, pictures)).encode("utf-8"))
+    write_text(path, render_html(build_report(run, pictures)))
     logger.info("report written to %s", path)
     return path
 

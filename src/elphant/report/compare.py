@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from elphant.crystal import AXES
-from elphant.errors import ConfigurationError
+from elphant.errors import ConfigurationError, StoreError
 from elphant.quality import Severity
-from elphant.report.figure_files import write_atomically, write_files
+from elphant.report.figure_files import write_files
 from elphant.report.html import render_html
 from elphant.report.model import Block, FigureBlock, Notice, Paragraph, Report, Section, Table
 from elphant.report.plots import comparison
@@ -36,6 +36,7 @@ from elphant.report.text import (
     sentence,
     signed_percent,
 )
+from elphant.store.atomic import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +100,11 @@ def write_comparison(
     runs = tuple(RunData.load(folder) for folder in run_dirs)
     compared = compare_runs(runs, setting)
     folder = Path(output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"'{folder}' is a file, not a folder.", fix="Choose another --output.")
     report = build_comparison(compared, _figures(compared, folder / "figures"))
     path = folder / "comparison.html"
-    write_atomically(path, render_html(report).encode("utf-8"))
+    write_text(path, render_html(report))
     logger.info("comparison of %d runs written to %s", len(runs), path)
     return path
 

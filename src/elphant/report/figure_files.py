@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from elphant.errors import StoreError
 from elphant.report.model import FigureBlock
 from elphant.report.plots.appearance import house_style
 from elphant.report.plots.figure_spec import DataTable, FigureSpec
 from elphant.report.run_data import RunData
+from elphant.store.atomic import write_bytes, write_text
 
 #: Fixed metadata: the same results give the same bytes.
 _METADATA = {
@@ -54,13 +52,13 @@ def write_files(
     svg = ""
     for suffix in ("svg", "pdf", "png"):
         content = rendered(figure, suffix)
-        write_atomically(folder / f"{name}.{suffix}", content)
+        write_bytes(folder / f"{name}.{suffix}", content)
         files.append((suffix.upper(), f"{folder.name}/{name}.{suffix}"))
         if suffix == "svg":
             svg = inline_svg(content.decode("utf-8"), name, alt)
     for table in tables:
         stem = f"{name}-{table.suffix}" if table.suffix else name
-        write_atomically(folder / f"{stem}.csv", table.to_csv().encode("utf-8"))
+        write_text(folder / f"{stem}.csv", table.to_csv())
         label = f"CSV ({table.suffix.replace('-', ' ')})" if table.suffix else "CSV"
         files.append((label, f"{folder.name}/{stem}.csv"))
     return FigureBlock(
@@ -106,29 +104,3 @@ def inline_svg(text: str, name: str, alt: str) -> str:
 def _attribute(text: str) -> str:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return escaped.replace('"', "&quot;")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and move it into place.
-
-    Raises
-    ------
-    StoreError
-        If the folder cannot be written or the disk is full; an older file stays as it was.
-    """
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes private files; a report is read by others.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}.",
-            fix="Free some disk space or choose a folder you may write to.",
-        ) from error

@@ -29,7 +29,7 @@ from elphant.store.atomic import (
     read_json,
     sha256_of_file,
     translated_io_errors,
-    write_atomically,
+    write_bytes,
     write_json,
     write_text,
 )
@@ -339,7 +339,10 @@ def _publish(
 ) -> dict[str, Any]:
     """Write the results, unless those of exactly these stages and options are there already."""
     directory = context.directory
-    address = {"stages": context.keys, "config": context.config.model_dump(mode="json")}
+    address = {
+        "stages": context.keys,
+        "config": context.config.model_dump(mode="json", exclude={"execution"}),
+    }
     run_key = sha256(canonical_json(address).encode()).hexdigest()
     earlier = _published(directory, run_key)
     if earlier is not None:
@@ -388,8 +391,7 @@ def _keep_input(context: RunContext, structure: Any, crystal: Crystal) -> None:
     """Copy the input into the run directory, so that it explains itself."""
     folder = context.directory.structure
     if isinstance(structure, str | Path):
-        content = Path(structure).read_bytes()
-        write_atomically(folder / f"input-{Path(structure).name}", lambda file: file.write(content))
+        write_bytes(folder / f"input-{Path(structure).name}", Path(structure).read_bytes())
         return
     with translated_io_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

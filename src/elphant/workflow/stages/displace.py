@@ -13,7 +13,7 @@ from elphant.store.stage import Arrays, Stage
 from elphant.workflow.context import RunContext
 from elphant.workflow.settings import displacement_settings
 
-VERSION = 1
+VERSION = 2
 
 
 def displace_stage(
