@@ -12,6 +12,7 @@ from polynomial_model import PolynomialModel
 from elphant.crystal import Crystal, find_symmetry
 from elphant.crystal.io import from_ase
 from elphant.errors import PhysicsError
+from elphant.phonon import fitting
 from elphant.phonon.adapters.phonopy_adapter import build_phonopy
 from elphant.phonon.displacement import DisplacementSettings, plan_displacements
 from elphant.phonon.fitting import FitReport, fit_force_constants
@@ -146,3 +147,18 @@ def test_report_survives_storage(salt):
     plans = _plans(salt, length_second=8.0, length_third=8.0, cutoff_third=4.0)
     _, report = fit_force_constants(salt, plans, [_forces(plan) for plan in plans])
     assert FitReport.from_dict(report.to_dict()) == report
+
+
+def test_a_cutoff_that_is_too_short_is_flagged(crystal: Crystal) -> None:
+    """Forces of triplets beyond the cut-off are left over: a doubt, not a detail of R²."""
+    flags = {}
+    for name, cutoff in (("long", 3.5), ("short", 2.0)):
+        settings = DisplacementSettings(**{**OPTIONS, "cutoff_third": cutoff, "method": "random"})
+        plans = plan_displacements(crystal, find_symmetry(crystal), settings)
+        _, report = fit_force_constants(crystal, plans, [_forces(plan) for plan in plans])
+        flags[name] = {f.name: f for f in report.flags}["force_fit_third_order_share"]
+    assert flags["long"].severity == "info"
+    assert flags["long"].value < 1e-12
+    assert flags["short"].value > 1e-6
+    (doubtful,) = fitting._third_order_flag({"third": 0.2, "third_order2_only": 1.0})
+    assert (doubtful.severity, round(doubtful.value, 6)) == ("warning", 0.04)

@@ -91,7 +91,7 @@ class DisplacementConfig(Section):
         0.03, gt=0, le=0.3, description="Displacement for third order, Å."
     )
     oversampling: float = Field(
-        3.0, ge=1.0, description="Force components per free parameter in a fit."
+        10.0, ge=1.0, description="Force components per free parameter in a fit."
     )
     held_out_fraction: float = Field(
         0.1, ge=0.0, lt=0.5, description="Share of random snapshots kept for validation."

@@ -11,7 +11,7 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "length_second": 15.5,
             "length_third": 10.8,
             "cutoff_third": 5.0,
-            "oversampling": 5.0,
+            "oversampling": 10.0,
         },
         "conductivity": {"mesh_spacing": 0.2, "solver": ("rta", "bte")},
     },
@@ -21,7 +21,7 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "length_second": 20.0,
             "length_third": 15.0,
             "cutoff_third": 6.0,
-            "oversampling": 4.0,
+            "oversampling": 12.0,
         },
         "phonons": {"mesh_spacing": 0.05},
         "conductivity": {

@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 #: Held-out force R² below which the fit is called doubtful.
 R2_LIMIT = 0.95
 
+#: Unexplained share of the variance of third-order forces above which the fit is called doubtful.
+THIRD_ORDER_SHARE_LIMIT = 0.02
+
 #: Residual force (eV/Å) above which the reference structure is called badly relaxed.
 RESIDUAL_FORCE_LIMIT = 0.01
 
@@ -277,6 +280,28 @@ def _exchange_residual(phonopy: Any, second: Array) -> float:
     return worst
 
 
+def _third_order_flag(rmse: dict[str, float]) -> list[QualityFlag]:
+    """Return how much of the third-order forces the fit leaves unexplained.
+
+    What it leaves (triplets beyond the cut-off, higher orders) acts as noise on the constants, and
+    noise adds to ``|V3|²``: the conductivity then comes out too low. R² of the whole force hides
+    this, because nine tenths and more of it are second order.
+    """
+    if "third" not in rmse or not rmse.get("third_order2_only"):
+        return []
+    share = (rmse["third"] / rmse["third_order2_only"]) ** 2
+    return [
+        check_below(
+            "force_fit_third_order_share",
+            share,
+            THIRD_ORDER_SHARE_LIMIT,
+            f"the fit leaves {100 * share:.1f} % of the variance of the third-order forces "
+            "unexplained, which lowers the conductivity; a larger cutoff_third or more "
+            "oversampling helps",
+        )
+    ]
+
+
 def _flags(
     fits: list[_PlanFit],
     harmonic: _PlanFit,
@@ -305,6 +330,7 @@ def _flags(
         for key in (fit.plan.label for fit in fits)
         if key in r2
     ]
+    flags += _third_order_flag(rmse)
     ratios = [ratio for fit in fits for ratio in fit.plan.over_determination.values()]
     flags.append(
         QualityFlag(

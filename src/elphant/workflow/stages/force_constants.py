@@ -21,7 +21,7 @@ from elphant.store.atomic import sha256_of_file
 from elphant.store.stage import Arrays, Stage, StageOutput
 from elphant.workflow.context import RunContext
 
-VERSION = 2
+VERSION = 3
 _ARRAYS = (
     "second",
     "third",
