@@ -157,6 +157,11 @@ def test_structure_or_force_constants_not_both_nor_neither(elphant, capsys, argo
     )
 
 
+def test_a_potential_beside_given_force_constants_is_refused(elphant, capsys, argon: Path) -> None:
+    command = ("kappa", "--force-constants", "x.yaml", "--potential", "sevennet-0")
+    expect_error(elphant, capsys, *command, code=2, says="no effect with --force-constants")
+
+
 def test_too_little_memory_keeps_finished_stages(elphant, capsys, argon: Path) -> None:
     command = ("kappa", "Ar.cif", "--config", "options.yaml", "--no-report", "--output", "r.run")
     expect_error(

@@ -13,6 +13,7 @@ from elphant.cli.console import error_console, print_result
 from elphant.cli.progress import TerminalProgress
 from elphant.config.loading import build_config
 from elphant.engine.shard import Shard
+from elphant.errors import ConfigurationError
 
 
 def run_kappa(
@@ -31,6 +32,8 @@ def run_kappa(
 
     start = time.perf_counter()
     job = Job(structure=structure, force_constants=force_constants)
+    if force_constants is not None:
+        _refuse_model_options(flags)
     config = build_config(file=config_file, flags=flags, default_preset=job.default_preset)
     part = Shard.parse(shard) if shard else Shard()
     console = error_console()
@@ -68,6 +71,17 @@ def run_kappa(
     )
     name = "report.html" if with_report else "results.json"
     print_result(f"{name.split('.')[0]}: {outcome.directory / name}")
+
+
+def _refuse_model_options(flags: Mapping[str, Any]) -> None:
+    """Raise if a potential is chosen although the force constants are given."""
+    for name, value in flags.items():
+        if name.startswith("potential.") and value is not None:
+            raise ConfigurationError(
+                f"{name} = {value!r} has no effect with --force-constants.",
+                "Given force constants take the place of a potential.",
+                "Leave out one of the two.",
+            )
 
 
 def run_relaxation(
