@@ -56,12 +56,6 @@ class ConfigurationError(ElphantError):
     exit_code = 2
 
 
-class ConvergenceError(ElphantError):
-    """An iterative calculation ended without reaching its tolerance."""
-
-    exit_code = 6
-
-
 class PhysicsError(ElphantError):
     """The requested number would be meaningless for this input."""
 

@@ -417,6 +417,7 @@ def _results(
         "dielectric": {
             "epsilon_infinity": (axes @ np.diag([15.792, 22.223, 26.616]) @ axes.T).tolist(),
             "born_charges": np.zeros((crystal.n_atoms, 3, 3)).tolist(), "source": "BORN file",
+            "coulomb_constant": 14.399645,
         },
         "thermal_conductivity": _records(frame, arrays, options),
         "phonons": {

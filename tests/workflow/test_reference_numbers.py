@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
 import elphant
 from elphant.tensors import TransportTensor
+
+SCHEMA = Path(__file__).parents[2] / "src/elphant/workflow/results_schema.json"
 
 SI_RTA_999 = 107.82887580283484
 NACL_RTA_999 = 7.859772135850885
@@ -40,6 +43,8 @@ def test_conductivity_equals_phono3py(
         fixtures / name, tmp_path / "r.run", mesh=(9, 9, 9), temperatures=(300.0,), solver=("rta",)
     )
     np.testing.assert_allclose(kappa.values, expected * np.eye(3), rtol=1e-6, atol=1e-9)
+    results = json.loads((tmp_path / "r.run/results.json").read_text())
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(results)
 
 
 @pytest.mark.slow

@@ -37,11 +37,6 @@ class Shard:
             )
         return cls(index=index, count=count)
 
-    @property
-    def is_whole(self) -> bool:
-        """True when there is only one shard."""
-        return self.count == 1
-
     def selects(self, item: int) -> bool:
         """Return True when ``item`` belongs to this shard."""
         return item % self.count == self.index

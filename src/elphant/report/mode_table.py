@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from elphant.crystal.io import shortest_distance
 from elphant.report.run_data import ModeTransport, RunData
 from elphant.units import W_PER_MK_PER_EV_PER_K_A_PS
 
@@ -103,6 +104,13 @@ def mode_table(run: RunData, temperature: float = 300.0) -> ModeTable | None:
     )
 
 
+def required_mode_table(run: RunData) -> ModeTable:
+    """Return the modes at 300 K of a run that is known to have some."""
+    modes = mode_table(run)
+    assert modes is not None
+    return modes
+
+
 def _finite(rate: Array) -> Array:
     """Rates of left-out modes may be stored as infinity: zero means "none" here."""
     return np.where(np.isfinite(rate), rate, 0.0)
@@ -128,9 +136,4 @@ def _axis_velocities(run: RunData, modes: ModeTransport, it: int) -> Array:
 
 def nearest_neighbour_distance(run: RunData) -> float:
     """Return the shortest interatomic distance, Å."""
-    crystal = run.crystal
-    shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij")).reshape(3, -1).T
-    fractional = crystal.fractional - np.floor(crystal.fractional)
-    delta = fractional[None, :, None] - fractional[:, None, None] + shifts
-    distances = np.linalg.norm(delta @ crystal.lattice, axis=-1)
-    return float(distances[distances > 1e-3].min())
+    return shortest_distance(run.crystal)

@@ -14,11 +14,6 @@ def formula_text(formula: str) -> str:
     return re.sub(r"(?<=[A-Za-z)])\d+", lambda match: match[0].translate(_SUBSCRIPTS), formula)
 
 
-def unit_text(unit: str) -> str:
-    """Return a unit with raised exponents: ``W m^-1 K^-1`` becomes ``W m⁻¹ K⁻¹``."""
-    return re.sub(r"\^(-?\d+)", lambda match: match[1].translate(_SUPERSCRIPTS), unit)
-
-
 def number(value: float | None, digits: int = 4) -> str:
     """Return a number with ``digits`` significant digits and a real minus sign; – for None."""
     if value is None:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from elphant.crystal import AXES
-from elphant.report.mode_table import LOWEST_FREQUENCY, ModeTable, mode_table
+from elphant.report.mode_table import LOWEST_FREQUENCY, ModeTable, mode_table, required_mode_table
 from elphant.report.plots.appearance import (
     AXIS_COLOURS,
     AXIS_LINES,
@@ -30,7 +30,7 @@ NANOMETRE = 10.0  # Å
 
 def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
     """Draw the two cumulative curves per axis; markers show where half of κ is reached."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     with house_style():
         figure, axes = panels(ax, 2, figsize=(7.0, 3.0), sharey=True)
         for i, axis in enumerate(AXES):
@@ -98,15 +98,9 @@ def _path_limits(modes: ModeTable) -> tuple[float, float]:
     return min(0.7 * min(lows), 0.07 * max(highs)), 1.6 * max(highs)
 
 
-def _modes(run: RunData) -> ModeTable:
-    modes = mode_table(run)
-    assert modes is not None
-    return modes
-
-
 def tables(run: RunData) -> tuple[DataTable, ...]:
     """Return both curves on regular grids of 200 points."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     frequency = np.linspace(0, float(modes.frequency.max()), 200)
     low, high = _path_limits(modes)
     path = np.geomspace(low, high, 200)
@@ -128,7 +122,7 @@ def _sampled(x: Array, running: Array, grid: Array) -> Array:
 
 def caption(run: RunData) -> str:
     """Return the caption."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     halves = []
     for i, axis in enumerate(AXES):
         half = half_point(*_by_mean_free_path(modes, i))
@@ -153,7 +147,7 @@ def _acoustic_limit(modes: ModeTable) -> float:
 
 def alt(run: RunData) -> str:
     """Return the text for screen readers."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     totals = ", ".join(
         f"{axis} {value:.3g}"
         for axis, value in zip(AXES, modes.conductivity.sum(axis=0), strict=True)

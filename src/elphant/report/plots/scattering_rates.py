@@ -15,6 +15,7 @@ from elphant.report.mode_table import (
     ModeTable,
     mode_table,
     nearest_neighbour_distance,
+    required_mode_table,
 )
 from elphant.report.plots.appearance import (
     BLUE,
@@ -35,7 +36,7 @@ MANY_POINTS = 800
 
 def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
     """Draw 1/τ per process with its limits, and the mean free path against the bond length."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     bond = nearest_neighbour_distance(run)
     with house_style():
         figure, axes = panels(ax, 2, figsize=(7.0, 3.4), sharex=True)
@@ -114,15 +115,9 @@ def _live(modes: ModeTable) -> NDArray[np.bool_]:
     return np.asarray((modes.frequency > LOWEST_FREQUENCY) & (modes.rate > 0))
 
 
-def _modes(run: RunData) -> ModeTable:
-    modes = mode_table(run)
-    assert modes is not None
-    return modes
-
-
 def tables(run: RunData) -> tuple[DataTable, ...]:
     """Return one row per mode."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     live = _live(modes)
     return (
         DataTable(
@@ -141,7 +136,7 @@ def tables(run: RunData) -> tuple[DataTable, ...]:
 
 def caption(run: RunData) -> str:
     """Return the caption."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     live = _live(modes)
     bond = nearest_neighbour_distance(run)
     overdamped = _share(modes, live & (modes.rate > modes.frequency))
@@ -165,7 +160,7 @@ def _share(modes: ModeTable, chosen: NDArray[np.bool_]) -> str:
 
 def alt(run: RunData) -> str:
     """Return the text for screen readers."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     live = _live(modes)
     median = float(np.median(modes.rate[live]))
     return (

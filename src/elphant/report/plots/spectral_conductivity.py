@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from elphant.crystal import AXES
-from elphant.report.mode_table import LOWEST_FREQUENCY, ModeTable, mode_table
+from elphant.report.mode_table import LOWEST_FREQUENCY, ModeTable, mode_table, required_mode_table
 from elphant.report.plots.appearance import (
     AXIS_COLOURS,
     AXIS_LINES,
@@ -29,7 +29,7 @@ N_GRID = 240
 
 def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
     """Draw κ per frequency and the root mean square velocity per axis."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     grid, spectra, velocity = spectrum(modes)
     with house_style():
         figure, axes = panels(ax, 2, figsize=(7.0, 2.9), sharex=True)
@@ -76,15 +76,9 @@ def _gaussian(grid: Array, centres: Array, width: float) -> Array:
     return np.asarray(np.exp(-0.5 * scaled**2) / (width * np.sqrt(2 * np.pi)))
 
 
-def _modes(run: RunData) -> ModeTable:
-    modes = mode_table(run)
-    assert modes is not None
-    return modes
-
-
 def tables(run: RunData) -> tuple[DataTable, ...]:
     """Return both curves on one grid."""
-    grid, spectra, velocity = spectrum(_modes(run))
+    grid, spectra, velocity = spectrum(required_mode_table(run))
     columns: dict[str, Array] = {"frequency (THz)": grid}
     for i, axis in enumerate(AXES):
         columns[f"spectral kappa along {axis} (W/m/K/THz)"] = spectra[i]
@@ -95,7 +89,7 @@ def tables(run: RunData) -> tuple[DataTable, ...]:
 
 def caption(run: RunData) -> str:
     """Return the caption."""
-    modes = _modes(run)
+    modes = required_mode_table(run)
     grid, spectra, _ = spectrum(modes)
     peaks = ", ".join(
         f"{grid[spectra[i].argmax()]:.1f} THz along {axis}" for i, axis in enumerate(AXES)
