@@ -25,9 +25,11 @@ $(MACE_VENV)/.stamp: constraints-mace.txt
 	$(MACE_VENV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints-mace.txt torch mace-torch
 	touch $@
 
-# The main job on real input: Sb2Se3 with the embedded potential and D3(BJ) dispersion.
+# The main job on real input: the ladder of Sb2Se3 (three and four phonons, harmonic and
+# self-consistent) with the embedded potential and D3(BJ) dispersion.
 demo: $(VENV)/.stamp
-	$(BIN)/elphant run examples/Sb2Se3.cif --preset quick --dispersion d3bj --output $(DEMO)
+	$(BIN)/elphant run examples/Sb2Se3.cif --preset quick --dispersion d3bj \
+		--orders 3,4 --scp -T 300 --output $(DEMO)
 
 # Two test processes with one thread each: more threads would only wait for each other.
 test: $(VENV)/.stamp $(MACE_VENV)/.stamp
@@ -42,7 +44,9 @@ docs: $(VENV)/.stamp
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.stamp
-	$(BIN)/python benchmarks/kappa_against_phono3py.py
+	$(BIN)/python benchmarks/three_phonons_against_phono3py.py
+	$(BIN)/python benchmarks/three_phonons_against_phono3py.py --mesh 9,9,9 --bte
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/four_phonon_throughput.py
 
 clean:
 	rm -rf $(VENV) $(MACE_VENV) demo docs/_build

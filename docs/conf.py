@@ -17,9 +17,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "elphant_docstrings",
     "elphant_tables",
 ]
 exclude_patterns = ["_build", "_ext"]
+# Names in the shape of an array, such as (n_modes, 3), are no references: they may be ambiguous.
+suppress_warnings = ["ref.python"]
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

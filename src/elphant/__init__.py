@@ -27,6 +27,12 @@ _PUBLIC = {
     "relax": "elphant.models.relaxation",
     "DielectricData": "elphant.models.dielectric.dielectric_data",
     "ForceConstants": "elphant.phonon.force_constants",
+    "SparseForceConstants": "elphant.phonon.sparse_force_constants",
+    "load_force_constants": "elphant.phonon.adapters.import_files",
+    "Broadening": "elphant.phonon.scattering.broadening",
+    "LevelSettings": "elphant.phonon.levels",
+    "LevelScattering": "elphant.phonon.levels",
+    "solve_level": "elphant.phonon.levels",
     "RunResult": "elphant.workflow.result",
     "run": "elphant.workflow.result",
 }

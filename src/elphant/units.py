@@ -40,6 +40,27 @@ PLANCK_EV_PS: Final = PLANCK / ELEMENTARY_CHARGE * 1e12
 #: Ordinary frequency in THz of sqrt(eV Å⁻² amu⁻¹): f = THZ_PER_SQRT_EV_A2_AMU * sqrt(eigenvalue).
 THZ_PER_SQRT_EV_A2_AMU: Final = sqrt(ELEMENTARY_CHARGE / 1e-20 / ATOMIC_MASS) / (2.0 * pi) * 1e-12
 
+#: Square of an ordinary frequency in THz² of an eigenvalue of the dynamical matrix, eV Å⁻² amu⁻¹.
+THZ_SQUARED_FROM_DYNAMICAL_MATRIX: Final = THZ_PER_SQRT_EV_A2_AMU**2
+
+#: ħ in eV ps.
+HBAR_EV_PS: Final = HBAR / ELEMENTARY_CHARGE * 1e12
+
+#: ħ/(2 M ω) in Å² for M = 1 amu and an ordinary frequency of 1 THz: the zero-point ⟨u²⟩.
+ZERO_POINT_SQUARE: Final = HBAR / (2.0 * ATOMIC_MASS * 2.0 * pi * 1e12) * 1e20
+
+# eV Å⁻ⁿ amu⁻ⁿᐟ² in SI, n the order of the matrix element.
+_THIRD_ORDER: Final = ELEMENTARY_CHARGE * 1e30 / ATOMIC_MASS**1.5
+_FOURTH_ORDER: Final = ELEMENTARY_CHARGE * 1e40 / ATOMIC_MASS**2
+
+#: pi ħ/4 such that |V3|² δ(ω) / (product of three ω) is a rate in ps⁻¹, with V3 in
+#: eV Å⁻³ amu^(-3/2), ω in rad/ps and δ in ps/rad.
+THREE_PHONON_RATE: Final = pi * HBAR / 4.0 * _THIRD_ORDER**2 * 1e-60
+
+#: pi ħ²/8 such that |V4|² δ(ω) / (product of four ω) is a rate in ps⁻¹, with V4 in
+#: eV Å⁻⁴ amu⁻².
+FOUR_PHONON_RATE: Final = pi * HBAR**2 / 8.0 * _FOURTH_ORDER**2 * 1e-72
+
 #: e²/(4 pi eps_0) in eV Å: the Coulomb constant of the non-analytical correction.
 COULOMB_EV_ANGSTROM: Final = ELEMENTARY_CHARGE / (4.0 * pi * VACUUM_PERMITTIVITY) * 1e10
 

@@ -16,7 +16,7 @@ from elphant.cli import app
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 OPTIONS = """\
-displacements: {length_second: 10.0, length_third: 10.0, cutoff_third: 4.5}
+displacements: {length_second: 10.0, length_third: 10.0, cutoff_third: 4.5, cutoff_fourth: 4.2}
 conductivity: {mesh: [3, 3, 3], temperatures: [40, 80]}
 phonons: {mesh: [6, 6, 6]}
 potential: {model: 'lj_argon:factory'}

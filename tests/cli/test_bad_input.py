@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -162,16 +163,51 @@ def test_a_potential_beside_given_force_constants_is_refused(elphant, capsys, ar
     expect_error(elphant, capsys, *command, code=2, says="no effect with --force-constants")
 
 
+def test_too_little_memory_is_refused_before_the_work_with_a_mesh_that_fits(
+    elphant, capsys, argon: Path
+) -> None:
+    command = ("kappa", "Ar.cif", "--config", "options.yaml", "--no-report", "--output", "r.run")
+    limit = ("--memory", "0.47GB", "-T", "40")
+    text = expect_error(
+        elphant, capsys, *command, *limit, "--mesh", "40,40,40", code=9, says="A mesh that fits"
+    )
+    assert not (argon / "r.run").exists(), "nothing is computed and no folder is made"
+    found = re.search(r"--mesh (\d+,\d+,\d+)", text)
+    assert found
+    assert 3 <= int(found[1].split(",")[0]) < 40
+    assert elphant(*command, *limit, "--mesh", found[1]) == 0
+
+
 def test_too_little_memory_keeps_finished_stages(elphant, capsys, argon: Path) -> None:
     command = ("kappa", "Ar.cif", "--config", "options.yaml", "--no-report", "--output", "r.run")
+    backend = ("--set", "conductivity.backend=phono3py")
     expect_error(
-        elphant, capsys, *command, "--mesh", "40,40,40", "--memory", "300MB", code=9, says="GB"
-    )
+        elphant, capsys, *command, *backend, "--mesh", "40,40,40", "--memory", "300MB", code=9,
+        says="GB",
+    )  # fmt: skip
     forces = list((argon / "r.run/stages").glob("forces-*/output/meta.json"))
     assert forces, "the forces computed before must stay"
     stamps = [path.stat().st_mtime_ns for path in forces]
-    assert elphant(*command) == 0
+    assert elphant(*command, *backend, "--no-coherence") == 0
     assert [path.stat().st_mtime_ns for path in forces] == stamps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--orders", "4"), "use 3,4"),
+        (("--orders", "3,5"), "orders"),
+        (("--orders", "3,4", "--preset", "phono3py"), "conductivity.backend=elphant"),
+        (
+            ("--scp", "--set", "conductivity.backend=phono3py"),
+            "harmonic phonons only",
+        ),
+    ],
+)
+def test_levels_that_contradict_the_options(elphant, capsys, argon: Path, arguments, says) -> None:
+    command = ("kappa", "Ar.cif", "--config", "options.yaml")
+    expect_error(elphant, capsys, *command, *arguments, code=2, says=says)
+    assert not list(argon.glob("*.run"))
 
 
 def test_full_disk_keeps_finished_results(elphant, capsys, argon: Path, monkeypatch) -> None:

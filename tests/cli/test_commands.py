@@ -82,12 +82,17 @@ def test_data_file_reproduces_the_tensor(elphant, argon: Path) -> None:
     results = json.loads((argon / "Ar.run/results.json").read_text())
     with h5py.File(argon / "Ar.run/data.h5") as file:
         for solver in ("rta", "bte"):
-            group = file[f"thermal_conductivity/{solver}"]
-            modes, weights = group["mode_conductivity"][()], file["phonons/mesh/weight"][()]
+            group = file["levels/HA+3ph"]
+            modes, weights = group[f"mode_conductivity/{solver}"][()], group["weight"][()]
             kappa = modes.sum(axis=(1, 2)) / weights.sum()
+            waves = group["coherence"][()].sum(axis=(1, 2)) / weights.sum()
             stored = [r for r in results["thermal_conductivity"] if r["solver"] == solver]
-            for tensor, record in zip(kappa, stored, strict=True):
+            expected = {False: kappa, True: kappa + waves}
+            for record in stored:
+                at = [40.0, 80.0].index(record["temperature"])
+                tensor = expected[record["coherence"]][at]
                 np.testing.assert_allclose(tensor, record["cartesian"], rtol=1e-8, atol=1e-10)
+            assert len(stored) == 4
 
         def has_metadata(name: str, item) -> None:
             if isinstance(item, h5py.Dataset) and not name.endswith("bands/label"):
@@ -156,8 +161,9 @@ def test_config_file_and_flags_reach_the_calculation(elphant, argon: Path) -> No
     flags = ("--mesh", "2,2,2", "-T", "50", "--solver", "rta", "--no-isotopes", "--boundary", "0.1")
     assert elphant("kappa", "Ar.cif", *OPTIONS, *flags, "--no-report") == 0
     record = json.loads((argon / "Ar.run/results.json").read_text())["thermal_conductivity"]
-    assert [(r["mesh"], r["temperature"], r["solver"]) for r in record] == [
-        ([2, 2, 2], 50.0, "rta")
+    assert [(r["mesh"], r["temperature"], r["solver"], r["coherence"]) for r in record] == [
+        ([2, 2, 2], 50.0, "rta", False),
+        ([2, 2, 2], 50.0, "rta", True),
     ]
     assert record[0]["isotope"] is False
     assert record[0]["boundary_mfp_um"] == 0.1

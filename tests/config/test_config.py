@@ -86,3 +86,25 @@ def test_configuration_is_frozen() -> None:
 def test_one_temperature_needs_no_list() -> None:
     config = build_config(flags={"conductivity.temperatures": 300})
     assert config.conductivity.temperatures == (300.0,)
+
+
+def test_presets_have_sizes_for_the_fourth_order() -> None:
+    quick, standard = (build_config(flags={"preset": name}) for name in ("quick", "standard"))
+    for config in (quick, standard):
+        assert config.conductivity.orders == (3,)
+        assert config.renormalization.method == "none"
+    sizes = quick.displacements
+    assert (sizes.cutoff_fourth, sizes.amplitude_fourth, sizes.oversampling_fourth) == (
+        3.5,
+        0.08,
+        3,
+    )
+    sizes = standard.displacements
+    assert (sizes.cutoff_fourth, sizes.oversampling_fourth) == (4.0, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "orders"), [("3", (3,)), ("3,4", (3, 4)), ("4,3", (3, 4)), ([3, 4], (3, 4)), (3, (3,))]
+)
+def test_orders(text: object, orders: tuple) -> None:
+    assert build_config(flags={"conductivity.orders": text}).conductivity.orders == orders

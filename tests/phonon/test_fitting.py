@@ -160,5 +160,5 @@ def test_a_cutoff_that_is_too_short_is_flagged(crystal: Crystal) -> None:
     assert flags["long"].severity == "info"
     assert flags["long"].value < 1e-12
     assert flags["short"].value > 1e-6
-    (doubtful,) = fitting._third_order_flag({"third": 0.2, "third_order2_only": 1.0})
+    (doubtful,) = fitting._share_flags(None, {"third": 0.2, "third_order2_only": 1.0})
     assert (doubtful.severity, round(doubtful.value, 6)) == ("warning", 0.04)

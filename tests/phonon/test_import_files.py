@@ -99,7 +99,7 @@ def test_damaged_missing_and_foreign_files(fixtures, tmp_path):
         load_force_constants(tmp_path)
     foreign = tmp_path / "notes.yaml"
     foreign.write_text("title: notes\n")
-    with pytest.raises(StoreError, match="not a file of phonopy or phono3py"):
+    with pytest.raises(StoreError, match="not a file of phonopy, phono3py or ShengBTE"):
         load_force_constants(foreign)
     cut = tmp_path / "phono3py_params.yaml.xz"
     cut.write_bytes((fixtures / SI).read_bytes()[:20000])
@@ -114,10 +114,11 @@ def test_a_description_without_forces(fixtures, tmp_path):
         load_force_constants(tmp_path)
 
 
-def test_shengbte_is_named_as_not_supported(tmp_path):
+def test_shengbte_files_are_recognised(tmp_path):
     (tmp_path / "FORCE_CONSTANTS_3RD").write_text("1\n")
     for path in (tmp_path, tmp_path / "FORCE_CONSTANTS_3RD"):
-        with pytest.raises(StoreError, match="ShengBTE"):
+        assert locate(path).kind == "shengbte"
+        with pytest.raises(StoreError, match="no crystal"):
             load_force_constants(path)
 
 

@@ -28,6 +28,19 @@ def pbnm(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def full(tmp_path_factory):
+    """A run with every level of theory and the anharmonic analysis."""
+    options = SyntheticOptions(ladder=True, preset="standard")
+    return build_run(tmp_path_factory.mktemp("runs") / "full", options)
+
+
+@pytest.fixture(scope="session")
+def full_report(full):
+    """The written report of the run with every level."""
+    return write_report(full)
+
+
+@pytest.fixture(scope="session")
 def report(pnma):
     """The written report of the quick run."""
     return write_report(pnma)

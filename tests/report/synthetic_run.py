@@ -2,7 +2,8 @@
 
 Frequencies are those of a Born-von-Karman model (longitudinal and transverse springs that decay
 with distance) on the Pnma cell, scaled to a highest frequency of 6.46 THz. Rates grow with f
-and temperature. Nothing here is a result; it looks like one and adds up like one.
+and temperature. Nothing here is a result; it looks like one and adds up like one. With ``ladder``
+all levels of theory and the anharmonic analysis are there too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy as np
 
 from elphant.crystal import Crystal, Frame, Symmetry, find_symmetry
 from elphant.models.card import ModelCard
+from elphant.phonon.analysis.cumulative import along_axes
+from elphant.phonon.analysis.phase_space import RatesByProcess, velocity_anisotropy
 from elphant.quality import QualityFlag
 from elphant.tensors import TransportTensor
 from elphant.units import (
@@ -59,6 +62,7 @@ class SyntheticOptions:
     imaginary: bool = False
     bte: bool = True
     arrays: bool = True
+    ladder: bool = False
     temperatures: tuple[float, ...] = tuple(TEMPERATURES)
 
 
@@ -78,6 +82,8 @@ def build_run(folder: Path, options: SyntheticOptions | None = None) -> Path:
             _write_bands(file, model, options)
             _write_mesh(file, arrays)
             _write_transport(file, arrays, options)
+            if options.ladder:
+                _write_ladder(file, model, arrays, crystal, options)
     return folder
 
 
@@ -239,6 +245,247 @@ def _put(group: h5py.Group, name: str, value: Any, units: str, axes: str, frame:
     dataset.attrs.update({"units": units, "axes": axes, "frame": frame})
 
 
+LEVELS = ("HA+3ph", "HA+3,4ph", "SCP+3ph", "SCP+3,4ph")
+#: Shares of the four-phonon channels: recombination, redistribution, splitting.
+_FOUR = {"recombination": 0.22, "redistribution": 0.68, "splitting": 0.10}
+_SCP_TEMPERATURES = (200.0, 300.0, 400.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One level of theory; the arrays of ``data.h5``."""
+
+    temperature: np.ndarray
+    frequency: np.ndarray
+    heat_capacity: np.ndarray
+    channels: dict[str, np.ndarray]
+    rate: np.ndarray
+    mode_conductivity: dict[str, np.ndarray]
+    coherence: np.ndarray
+
+
+def hardened(frequency: np.ndarray, temperature: float) -> np.ndarray:
+    """Self-consistent frequencies: soft modes become harder, and imaginary ones real."""
+    squared = np.sign(frequency) * frequency**2 + 0.35**2 * temperature / 300
+    return np.where(np.abs(frequency) < 1e-2, frequency, np.sqrt(np.abs(squared)))
+
+
+def levels_of(arrays: Arrays, crystal: Crystal, options: SyntheticOptions) -> dict[str, Level]:
+    """Return all four levels; the self-consistent ones at three temperatures."""
+    axes = SETTINGS[options.setting]
+    found = {}
+    for name in LEVELS:
+        scp, four = name.startswith("SCP"), "4ph" in name
+        kept = np.isin(arrays.temperatures, _SCP_TEMPERATURES) | (not scp)
+        t = arrays.temperatures[kept][:, None, None]
+        f = arrays.frequency
+        if scp:
+            f = np.array([hardened(f, temperature) for temperature in t.ravel()])
+        alive = arrays.rate_three_phonon[kept] > 0
+        three = arrays.rate_three_phonon[kept] * (0.88 if scp else 1.0)
+        highest = arrays.frequency.max()
+        fourth = three * 0.45 * (t / 300) * (0.4 + f / highest) if four else np.zeros_like(three)
+        channels = {
+            "three_phonon": three,
+            "three_phonon_absorption": three * (1 - 0.7 * np.abs(f) / highest),
+            "three_phonon_emission": three * 0.7 * np.abs(f) / highest,
+            "isotope": arrays.rate_isotope,
+        }
+        if four:
+            channels["four_phonon"] = fourth
+            channels |= {f"four_phonon_{key}": share * fourth for key, share in _FOUR.items()}
+        rate = three + fourth + arrays.rate_isotope
+        tau = np.where(alive, 1 / np.where(alive, rate, 1), 0)
+        heat = arrays.heat_capacity[kept]
+        weight = arrays.weight[:, None]
+        squared = np.eye(3) * (arrays.velocity**2)[..., None]
+        unit = W_PER_MK_PER_EV_PER_K_A_PS / crystal.volume
+        rta = unit * (weight * heat * tau)[..., None, None] * squared
+        # Wave-like: grows with the rate until it is as large as the spacing of the branches.
+        spread = np.diag(axes @ np.array([14.0, 20.0, 17.0]))
+        wave = unit * (weight * heat * rate / (rate + 1.5))[..., None, None] * spread
+        found[name] = Level(
+            temperature=arrays.temperatures[kept], frequency=f, heat_capacity=heat,
+            channels=channels, rate=np.where(alive, rate, 0), coherence=wave,
+            mode_conductivity={"rta": rta, **({"bte": _bte(rta, options)} if options.bte else {})},
+        )  # fmt: skip
+    return found
+
+
+def _write_ladder(
+    file: h5py.File, model: SpringModel, arrays: Arrays, crystal: Crystal, options: SyntheticOptions
+) -> None:
+    tqs = "temperature,q,mode"
+    for name, level in levels_of(arrays, crystal, options).items():
+        group = file.create_group(f"levels/{name}")
+        _put(group, "temperature", level.temperature, "K", "temperature")
+        _put(group, "q_point", arrays.q_point, "1", "q,reciprocal", "user reciprocal")
+        _put(group, "weight", arrays.weight, "1", "q")
+        qs = "q,mode" if level.frequency.ndim == 2 else tqs
+        _put(group, "frequency", level.frequency, "THz", qs)
+        velocity = arrays.velocity
+        if qs == tqs:
+            velocity = np.repeat(velocity[None], len(level.temperature), axis=0)
+        _put(group, "group_velocity", velocity, "Å THz", f"{qs},cartesian", "working")
+        _put(group, "heat_capacity", level.heat_capacity, "eV/K", tqs)
+        _put(group, "rate", level.rate, "ps^-1", tqs)
+        for key, values in level.channels.items():
+            shape = tqs if values.ndim == 3 else "q,mode"
+            _put(group, f"rates_by_channel/{key}", values, "ps^-1", shape)
+        xx = f"{tqs},cartesian,cartesian"
+        for solver, values in level.mode_conductivity.items():
+            _put(group, f"mode_conductivity/{solver}", values, UNIT, xx, "working")
+        _put(group, "coherence", level.coherence, UNIT, xx, "working")
+    group = file.create_group("gruneisen")
+    _put(group, "q_point", arrays.q_point, "1", "q,reciprocal", "user reciprocal")
+    _put(group, "weight", arrays.weight, "1", "q")
+    _put(group, "frequency", arrays.frequency, "THz", "q,mode")
+    tensor = gruneisen_tensors(arrays, options)
+    _put(group, "tensor", tensor, "1", "q,mode,cartesian,cartesian", "working")
+    bands = np.asarray(file["phonons/bands/frequency"])
+    for variant, shift in (("loop", 1.0), ("stochastic", 0.97)):
+        kelvin = _SCP_TEMPERATURES if variant == "loop" else (300.0,)
+        group = file.create_group(f"renormalization/{variant}")
+        _put(group, "temperature", kelvin, "K", "temperature")
+        values = np.array([hardened(bands, t) * shift for t in kelvin])
+        _put(group, "bands_frequency", values, "THz", "temperature,point,mode")
+
+
+def gruneisen_tensors(arrays: Arrays, options: SyntheticOptions) -> np.ndarray:
+    """Large for soft modes, different along the three axes."""
+    rng = np.random.default_rng(3)
+    f = np.abs(arrays.frequency)
+    size = 0.7 + 1.5 / (0.6 + f)
+    diagonal = SETTINGS[options.setting] @ np.array([1.3, 0.7, 1.9])
+    values = size[..., None] * (diagonal + 0.5 * rng.standard_normal((*f.shape, 3)))
+    return np.where(f > 0.05, 1, 0)[..., None, None] * (np.eye(3) * values[..., None])
+
+
+def _ladder_records(
+    frame: Frame, symmetry: Symmetry, arrays: Arrays, crystal: Crystal, options: SyntheticOptions
+) -> dict[str, Any]:
+    """Return the records that a run with all levels has beside the others."""
+    kappa, sums, rates, anisotropy = [], [], [], []
+    mesh = np.abs(SETTINGS[options.setting] @ np.array(options.mesh)).astype(int).tolist()
+    n_weights = arrays.weight.sum()
+    for name, level in levels_of(arrays, crystal, options).items():
+        four = "4ph" in name
+        for solver, modes in level.mode_conductivity.items():
+            particle = modes.sum(axis=(1, 2)) / n_weights
+            wave = level.coherence.sum(axis=(1, 2)) / n_weights
+            for coherence, values in ((False, particle), (True, particle + wave)):
+                for temperature, tensor in zip(level.temperature, values, strict=True):
+                    record = TransportTensor(values=tensor, unit=UNIT, frame=frame).to_dict()
+                    error = dict(zip("abc", (0.04, 0.02, 0.05), strict=True))
+                    error = {axis: error[axis] * record["axes"][axis] for axis in "abc"}
+                    kappa.append(
+                        {"temperature": float(temperature), "level": name, "solver": solver,
+                         "coherence": coherence, **record,
+                         "standard_error": error if four else None, "symmetry_residual": 3.1e-7,
+                         "mesh": mesh, "isotope": True, "boundary_mfp_um": None,
+                         "broadening": "adaptive gaussian", "degenerate_average": True,
+                         "renormalization": "loop" if name.startswith("SCP") else None}
+                    )  # fmt: skip
+        if four:
+            sums.append(
+                {"level": name, "temperature": None, "sampled": True, "n_pairs": 63 * 16 * 63,
+                 "n_pairs_drawn": 2400, "seed": 11, "tolerance": 0.05, "converged": True,
+                 "relative_error": {"a": 0.04, "b": 0.02, "c": 0.05}, "mesh": mesh,
+                 "n_quartets": 2400 * 60**3, "seconds": 312.0, "device": "cpu", "unit": "1"}
+            )  # fmt: skip
+        at = int(np.abs(level.temperature - 300).argmin())
+        kelvin = float(level.temperature[at])
+        frequency = level.frequency if level.frequency.ndim == 2 else level.frequency[at]
+        by_process = RatesByProcess(
+            frequencies=frequency, weights=arrays.weight,
+            channels={k: v[at] if v.ndim == 3 else v for k, v in level.channels.items()},
+        )  # fmt: skip
+        rates += [
+            {"level": name, "temperature": kelvin, "channel": key, **values, "unit": "ps^-1"}
+            for key, values in by_process.summary(level.heat_capacity[at]).items()
+        ]
+        along = 0.01 * velocity_anisotropy(
+            arrays.velocity, arrays.weight, frame.axis_directions, level.heat_capacity[at]
+        )
+        axes = dict(zip("abc", along.tolist(), strict=True))
+        anisotropy.append({"level": name, "temperature": kelvin, "axes": axes, "unit": "km^2 s^-2"})
+    return {
+        "schema_version": "1.1", "thermal_conductivity": kappa, "four_phonon": sums,
+        "rates": rates, "velocity_anisotropy": anisotropy,
+        "gruneisen": [_gruneisen_record(frame, arrays, options)],
+        "renormalization": _renormalization_records(arrays, mesh),
+        "force_asymmetry": _asymmetry_records(frame, symmetry, crystal, options),
+    }  # fmt: skip
+
+
+def _gruneisen_record(frame: Frame, arrays: Arrays, options: SyntheticOptions) -> dict[str, Any]:
+    tensors = gruneisen_tensors(arrays, options)
+    at = int(np.abs(arrays.temperatures - 300).argmin())
+    share = arrays.weight[:, None] * arrays.heat_capacity[at]
+    along = along_axes((share[..., None, None] * tensors).sum(axis=(0, 1)) / share.sum(),
+                       frame.axis_directions)  # fmt: skip
+    volume = np.trace(tensors, axis1=-2, axis2=-1) / 3
+    return {
+        "level": "HA+3ph", "temperature": float(arrays.temperatures[at]),
+        "mean": float(along.mean()), "axes": dict(zip("abc", along.tolist(), strict=True)),
+        "minimum": float(volume.min()), "maximum": float(volume.max()),
+        "n_left_out": int((volume == 0).sum()), "unit": "1",
+    }  # fmt: skip
+
+
+def _renormalization_records(arrays: Arrays, mesh: list[int]) -> list[dict[str, Any]]:
+    records = []
+    for variant, kelvin in (*(("loop", t) for t in _SCP_TEMPERATURES), ("stochastic", 300.0)):
+        shift = 1.0 if variant == "loop" else 0.97
+        after = shift * hardened(arrays.frequency, kelvin)
+        gamma = np.sort(after[0])
+        sampled = variant == "stochastic"
+        records.append(
+            {"variant": variant, "temperature": kelvin, "converged": True,
+             "n_iterations": 14 if not sampled else 6, "residual": 6.1e-5 if not sampled else 0.012,
+             "free_energy": 0.31 - 1.1e-3 * kelvin,
+             "free_energy_renormalized": 0.33 - 1.1e-3 * kelvin,
+             "free_energy_error": 2.4e-3 if sampled else None,
+             "gamma_before": np.sort(arrays.frequency[0]).tolist(), "gamma_after": gamma.tolist(),
+             "gamma_standard_error": np.full(len(gamma), 0.02).tolist() if sampled else None,
+             "minimum_before": float(arrays.frequency.min()), "minimum_after": float(after.min()),
+             "imaginary_fraction_before": float((arrays.frequency < -0.05).mean()),
+             "imaginary_fraction_after": 0.0,
+             "continuation": [1200.0, 600.0] if not sampled else [], "mesh": mesh,
+             "n_snapshots": 240 if sampled else None,
+             "effective_sample_size": 171.0 if sampled else None,
+             "seed": 12 if sampled else None, "unit": "THz"}
+        )  # fmt: skip
+    return records
+
+
+def _asymmetry_records(
+    frame: Frame, symmetry: Symmetry, crystal: Crystal, options: SyntheticOptions
+) -> list[dict[str, Any]]:
+    """Morse-like wells; the mirror plane makes the ribbon axis symmetric."""
+    u = np.array([-0.4, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3, 0.4])
+    atoms, counts = np.unique(symmetry.equivalent_atoms, return_counts=True)
+    ribbon = SETTINGS[options.setting] @ np.array([0.0, 1.0, 0.0])
+    records = []
+    for n, (atom, count) in enumerate(zip(atoms, counts, strict=True)):
+        for d, (axis, direction) in enumerate(zip("abc", frame.axis_directions, strict=True)):
+            even = bool(abs(direction @ ribbon) > 0.99)
+            k, g, h = 4.0 + n, 0.0 if even else (-1) ** d * (14.0 - 2 * n - 3 * d), 60.0
+            energy = k / 2 * u**2 + g / 6 * u**3 + h / 24 * u**4
+            force = -(k * u + g / 2 * u**2 + h / 6 * u**3)
+            records.append(
+                {"atom": int(atom), "element": crystal.symbols[atom], "multiplicity": int(count),
+                 "axis": axis, "direction": direction.tolist(), "symmetric": even,
+                 "amplitude": 0.2, "value": float(abs(force[2] + force[8])
+                                                  / (abs(force[2]) + abs(force[8]))),
+                 "vector_value": 0.05 + 0.01 * n, "quadratic": k, "cubic": g, "quartic": h,
+                 "fit_residual": 2.1e-5, "displacements": u.tolist(), "energies": energy.tolist(),
+                 "forces": force.tolist(), "third_order_on_site": 0.97 * g,
+                 "third_order_norm": 20.0 + abs(g) + n, "unit": "1"}
+            )  # fmt: skip
+    return records
+
+
 def _write_bands(file: h5py.File, model: SpringModel, options: SyntheticOptions) -> None:
     axes = SETTINGS[options.setting]
     reciprocal = np.linalg.inv(model.crystal.lattice).T
@@ -391,7 +638,7 @@ def _results(
     supercell = np.abs(axes @ np.diag([1, 3, 1]) @ axes.T).astype(int).tolist()
     fraction = float((arrays.frequency < -0.01).mean())
     space_group = f"{symmetry.international} ({symmetry.number})"
-    return {
+    results = {
         "schema_version": "1.0", "name": options.name, "created": "2026-11-22T16:20:00+00:00",
         "structure": _structure(crystal, symmetry), "frame": frame.to_dict(),
         "relaxation": {
@@ -444,3 +691,35 @@ def _results(
             "citations": ["phonopy", "phono3py", "symfc", *card["references"]],
         },
     }  # fmt: skip
+    if options.ladder:
+        results |= _ladder_records(frame, symmetry, arrays, crystal, options)
+        results["force_constants"] |= {
+            "n_snapshots": {"second": None, "third": 280},
+            "design": {"third": "random"},
+            "displacement_amplitude": {"third": 0.08},
+            "cutoff_fourth": 3.5,
+            "n_clusters_third": None,
+            "n_clusters_fourth": 51288,
+            "n_parameters": {"2": 675, "3": 1074, "4": 872},
+            "force_rmse": {
+                "third_order2_only": 0.021,
+                "third_order3_only": 0.0064,
+                "third": 0.0031,
+            },
+            "force_r2": {"third_order2_only": 0.961, "third_order3_only": 0.9952, "third": 0.9988},
+            "cross_validation_rmse": {"even": 0.0042, "odd": 0.0051},
+            "unexplained_share": {"3": 0.031, "4": 0.084},
+            "parameter_error": {"2": 0.003, "3": 0.041, "4": 0.12},
+            "sum_rule_residual": {"2": 2.1e-4, "3": 1.4e-3, "4": 5.0e-3},
+        }
+        results["provenance"]["citations"] += [
+            "tadano2015",
+            "errea2014",
+            "feng2016",
+            "feng2017",
+            "simoncelli2019",
+            "simoncelli2022",
+            "fugallo2013",
+            "tamura1983",
+        ]
+    return results

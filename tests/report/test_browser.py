@@ -64,14 +64,15 @@ def console_lines(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if ":CONSOLE" in line]
 
 
-@pytest.fixture(scope="module")
-def visit(chromium, report, tmp_path_factory):
-    """The report, opened once."""
+@pytest.fixture(scope="module", params=["report", "full_report"])
+def visit(chromium, request, tmp_path_factory):
+    """The report of one level and that of all levels, each opened once."""
+    report = request.getfixturevalue(request.param)
     result = open_page(chromium, report, tmp_path_factory.mktemp("browser"))
     kept = os.environ.get("ELPHANT_SCREENSHOTS")
     if kept:
         Path(kept).mkdir(parents=True, exist_ok=True)
-        shutil.copy(result[2], Path(kept) / "report.png")
+        shutil.copy(result[2], Path(kept) / f"{request.param}.png")
     return result
 
 

@@ -39,7 +39,9 @@ def test_sections_are_in_order(report):
     assert [link for link in page.links if link.startswith("#")][1:] == [f"#{s}" for s in SECTIONS]
 
 
-def test_nothing_is_loaded(report):
+@pytest.mark.parametrize("name", ["report", "full_report"])
+def test_nothing_is_loaded(name, request):
+    report = request.getfixturevalue(name)
     text = report.read_text(encoding="utf-8")
     page = Page(text)
     assert "script" not in page.tags
@@ -52,15 +54,21 @@ def test_nothing_is_loaded(report):
     assert inside <= set(page.ids)
 
 
-def test_every_figure_has_four_formats_and_a_description(report):
+@pytest.mark.parametrize("name", ["report", "full_report"])
+def test_every_figure_has_four_formats_and_a_description(name, request):
+    report = request.getfixturevalue(name)
     folder = report.parent / "figures"
-    for spec in FIGURES:
+    run = RunData.load(report.parent)
+    drawn = [spec for spec in FIGURES if spec.applies(run)]
+    assert len(drawn) == {"report": 7, "full_report": 11}[name]
+    assert not [spec.name for spec in drawn if spec.missing(run)]
+    for spec in drawn:
         for suffix in ("svg", "pdf", "png", "csv"):
             assert (folder / f"{spec.name}.{suffix}").stat().st_size > 100, (spec.name, suffix)
         header = (folder / f"{spec.name}.csv").read_text(encoding="utf-8").splitlines()[0]
         assert "(" in header, f"no unit in the header of {spec.name}.csv"
     page = Page.read(report)
-    assert len(page.drawings) == len(FIGURES)
+    assert len(page.drawings) == len(drawn)
     assert all(len(text) > 40 for text in page.drawings)
     assert all(scope in ("row", "col") for scope in page.header_scopes)
     assert not list(folder.glob(".*")), "temporary files are left"

@@ -8,6 +8,9 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
+#: Lists that only runs with the anharmonic levels have.
+OPTIONAL = ("renormalization", "four_phonon", "rates", "velocity_anisotropy", "gruneisen")
+
 
 @pytest.fixture(scope="module")
 def validator():
@@ -20,6 +23,21 @@ def validator():
 @pytest.fixture
 def results(pnma):
     return json.loads((pnma / "results.json").read_text(encoding="utf-8"))
+
+
+def test_run_with_every_level_is_valid(validator, full):
+    results = json.loads((full / "results.json").read_text(encoding="utf-8"))
+    validator.validate(results)
+    for name in OPTIONAL:
+        assert results[name], f"{name} is not tested"
+        without = {key: value for key, value in results.items() if key != name}
+        validator.validate(without)
+        strange = json.loads(json.dumps(results))
+        strange[name][0]["colour"] = "blue"
+        assert not validator.is_valid(strange), f"{name} takes anything"
+        wrong = json.loads(json.dumps(results))
+        wrong[name][0]["unit"] = 1
+        assert not validator.is_valid(wrong)
 
 
 def test_synthetic_runs_are_valid(validator, results, pbnm):

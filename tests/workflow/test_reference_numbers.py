@@ -42,7 +42,7 @@ def test_conductivity_equals_phono3py(
     kappa = kappa_of(
         fixtures / name, tmp_path / "r.run", mesh=(9, 9, 9), temperatures=(300.0,), solver=("rta",)
     )
-    np.testing.assert_allclose(kappa.values, expected * np.eye(3), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(kappa.values, expected * np.eye(3), rtol=1e-8, atol=1e-9)
     results = json.loads((tmp_path / "r.run/results.json").read_text())
     jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(results)
 

@@ -34,7 +34,7 @@ def run_kappa(
     job = Job(structure=structure, force_constants=force_constants)
     if force_constants is not None:
         _refuse_model_options(flags)
-    config = build_config(file=config_file, flags=flags, default_preset=job.default_preset)
+    config = job.configuration(file=config_file, flags=flags)
     part = Shard.parse(shard) if shard else Shard()
     console = error_console()
     progress = TerminalProgress(console)
@@ -127,14 +127,20 @@ def tensor_table(results: Mapping[str, Any]) -> str:
         f"(axes of the input cell, {results['structure']['setting']}; standard setting: "
         + ", ".join(f"{axis} = {names[axis]}" for axis in "abc")
         + ")",
-        f"{'solver':8s}{'T (K)':>8s}  {header}   {'xx, yy, zz, yz, xz, xy'}",
+        f"{'level':11s}{'solver':9s}{'T (K)':>7s}  {header}   {'xx, yy, zz, yz, xz, xy'}",
     ]
     for record in records:
         tensor = record["cartesian"]
         voigt = [tensor[i][j] for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))]
         along = "  ".join(f"{record['axes'][axis]:9.4g}" for axis in "abc")
+        solver = record["solver"] + ("+wave" if record["coherence"] else "")
         cartesian = ", ".join(f"{0.0 if abs(v) < 5e-5 else v:.4g}" for v in voigt)
-        lines.append(f"{record['solver']:8s}{record['temperature']:8.1f}  {along}   {cartesian}")
+        lines.append(
+            f"{record['level']:11s}{solver:9s}{record['temperature']:7.1f}  {along}   {cartesian}"
+        )
+        if record["standard_error"]:
+            errors = [record["standard_error"][axis] for axis in "abc"]
+            lines.append(f"{'':21s}{'±':>6s}  " + "  ".join(f"{e:9.2g}" for e in errors))
     return "\n".join(lines)
 
 

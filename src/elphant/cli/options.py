@@ -21,7 +21,8 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         help="quick (minutes, not converged), standard (for publication), or phono3py (its "
-        "conventions; default with --force-constants).",
+        "conventions and engine; default for --force-constants of phono3py and phonopy, unless "
+        "--orders 3,4 or --scp is given).",
         rich_help_panel=CONFIGURATION,
     ),
 ]
@@ -90,7 +91,8 @@ ForceConstants = Annotated[
     Path | None,
     typer.Option(
         "--force-constants",
-        help="phonopy or phono3py file or folder used instead of a potential.",
+        help="phonopy, phono3py or ShengBTE file or folder used instead of a potential. Files of "
+        "ShengBTE are computed with elphant's engine.",
         rich_help_panel=PHYSICS,
     ),
 ]
@@ -121,6 +123,37 @@ Solver = Annotated[
     str | None,
     typer.Option("--solver", help="rta, bte, or rta,bte.", rich_help_panel=PHYSICS),
 ]
+Orders = Annotated[
+    str | None,
+    typer.Option(
+        "--orders", help="Orders of phonon-phonon scattering: 3 or 3,4.", rich_help_panel=PHYSICS
+    ),
+]
+Scp = Annotated[
+    bool,
+    typer.Option(
+        "--scp",
+        help="Add levels with self-consistent phonons (loop); other variants with "
+        "--set renormalization.method=stochastic.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Coherence = Annotated[
+    bool | None,
+    typer.Option(
+        "--coherence/--no-coherence",
+        help="Wave-like conductivity beside the particle-like one.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--tolerance",
+        help="Relative standard error per axis at which four-phonon sampling ends.",
+        rich_help_panel=PHYSICS,
+    ),
+]
 Isotopes = Annotated[
     bool | None,
     typer.Option(
@@ -143,7 +176,7 @@ Broadening = Annotated[
     str | None,
     typer.Option(
         "--broadening",
-        help="tetrahedron, or the standard deviation of a Gaussian in THz.",
+        help="adaptive, tetrahedron, or the standard deviation of a Gaussian in THz.",
         rich_help_panel=PHYSICS,
     ),
 ]

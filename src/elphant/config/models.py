@@ -84,14 +84,27 @@ class DisplacementConfig(Section):
     cutoff_third: Length | None = Field(
         5.0, description="Largest pair distance in a third-order cluster, Å."
     )
+    cutoff_fourth: Length | None = Field(
+        3.5, description="Largest pair distance in a fourth-order cluster, Å."
+    )
     amplitude_second: float = Field(
         0.02, gt=0, le=0.3, description="Displacement for second order, Å."
     )
     amplitude_third: float = Field(
         0.03, gt=0, le=0.3, description="Displacement for third order, Å."
     )
+    amplitude_fourth: float = Field(
+        0.08,
+        gt=0,
+        le=0.5,
+        description="Displacement for third and fourth order together, Å; used when the fourth "
+        "order is wanted.",
+    )
     oversampling: float = Field(
         10.0, ge=1.0, description="Force components per free parameter in a fit."
+    )
+    oversampling_fourth: float = Field(
+        3.0, ge=1.0, description="The same for orders two and four of a fit with the fourth order."
     )
     held_out_fraction: float = Field(
         0.1, ge=0.0, lt=0.5, description="Share of random snapshots kept for validation."
@@ -114,8 +127,69 @@ class PhononConfig(Section):
     )
 
 
+class RenormalizationConfig(Section):
+    """Self-consistent phonons at each temperature."""
+
+    method: Literal["none", "loop", "stochastic"] = Field(
+        "none",
+        description="loop: from fourth-order force constants; stochastic: from forces of "
+        "supercells drawn at the temperature. Adds the SCP levels to the harmonic ones.",
+    )
+    check: bool = Field(
+        False, description="Compare the loop with the stochastic variant at one temperature."
+    )
+    bubble: bool = Field(
+        False, description="Add the static bubble of the third order to the renormalised phonons."
+    )
+    temperatures: tuple[Annotated[float, Field(gt=0, le=10000)], ...] | None = Field(
+        None, description="Temperatures of the SCP levels, K; those of the conductivity by default."
+    )
+    mesh: Mesh | None = Field(
+        None,
+        description="Mesh over which displacements are averaged; the points that fit the "
+        "second-order supercell by default.",
+    )
+    tolerance: float = Field(
+        1e-4, gt=0, description="Largest change of a frequency at the end, THz."
+    )
+    batch: int = Field(
+        20, ge=2, le=10000, description="Supercells per iteration of the stochastic variant."
+    )
+    max_batches: int = Field(12, ge=1, le=1000, description="Largest number of its iterations.")
+
+
 class ConductivityConfig(Section):
     """Lattice thermal conductivity."""
+
+    backend: Literal["elphant", "phono3py"] = Field(
+        "elphant",
+        description="Scattering engine; phono3py knows only three phonons and serves as reference.",
+    )
+    orders: tuple[Literal[3, 4], ...] = Field(
+        (3,), description="Orders of phonon-phonon scattering: 3, or 3,4."
+    )
+    coherence: bool = Field(
+        True, description="Add the wave-like (coherence) conductivity, as levels of its own."
+    )
+    tolerance: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Relative standard error per axis at which sampling of four-phonon processes "
+        "ends.",
+    )
+    sampling: Literal["sampled", "exact"] = Field(
+        "sampled", description="Four-phonon sum over sampled pairs of wave vectors, or all."
+    )
+    max_rounds: int = Field(
+        10, ge=2, le=30, description="Largest number of rounds of draws; each doubles the sample."
+    )
+    sampling_seed: int = Field(0, ge=0, description="Seed of the draws.")
+    single_precision: bool = Field(
+        True,
+        description="Multiply four-phonon matrix elements in single precision: twice as fast, "
+        "relative error 1e-6 of a rate.",
+    )
 
     temperatures: tuple[Annotated[float, Field(gt=0, le=10000)], ...] = Field(
         (200.0, 300.0, 400.0, 500.0, 600.0), min_length=1, description="Temperatures, K."
@@ -133,14 +207,16 @@ class ConductivityConfig(Section):
     boundary: float | None = Field(
         None, gt=0, description="Boundary mean free path, µm; none by default."
     )
-    broadening: Literal["tetrahedron"] | Annotated[float, Field(gt=0, le=10)] = Field(
-        "tetrahedron",
-        description="Linear tetrahedra, or the standard deviation of a Gaussian, THz.",
+    broadening: Literal["adaptive", "tetrahedron"] | Annotated[float, Field(gt=0, le=10)] = Field(
+        "adaptive",
+        description="Gaussians of adaptive width, linear tetrahedra (three phonons; four-phonon "
+        "scattering is then adaptive), or the standard deviation of a Gaussian, THz.",
     )
+    width_scale: float = Field(0.3, gt=0, le=10, description="Factor on the adaptive widths.")
     degenerate_average: bool = Field(
         True,
-        description="Average over degenerate modes, so that the result depends neither on the "
-        "frame nor on rounding; phono3py's own default leaves it out.",
+        description="With phono3py as backend: average over degenerate modes, so that the result "
+        "depends neither on the frame nor on rounding. elphant's own engine always does.",
     )
     imaginary_modes: Literal["error", "mask", "absolute"] = Field(
         "mask", description="What to do with imaginary modes; always counted and flagged."
@@ -151,6 +227,20 @@ class ConductivityConfig(Section):
     def _one_or_more(cls, value: object) -> object:
         return tuple(value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("orders", mode="before")
+    @classmethod
+    def _orders(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(int(word) if word.isdigit() else word for word in value.split(","))
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("orders")
+    @classmethod
+    def _three_first(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if 3 not in value:
+            raise ValueError("four-phonon scattering comes on top of three phonons: use 3,4")
+        return tuple(sorted(set(value)))
+
     @field_validator("temperatures", mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:
@@ -160,6 +250,15 @@ class ConductivityConfig(Section):
     @classmethod
     def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(sorted(set(value)))
+
+
+class AnalysisConfig(Section):
+    """Analysis of anharmonicity."""
+
+    force_asymmetry: bool = Field(
+        True, description="Scan the energy of one displaced atom per orbit and direction."
+    )
+    gruneisen: bool = Field(True, description="Mode Grüneisen parameters.")
 
 
 class ExecutionConfig(Section):
@@ -182,12 +281,14 @@ class RunConfig(Section):
     preset: Literal["quick", "standard", "phono3py"] = Field(
         "quick",
         description="quick: minutes on a laptop, not converged; standard: for publication; "
-        "phono3py: the conventions of that code, default for given force constants.",
+        "phono3py: the conventions of that code, default for its own files and those of phonopy.",
     )
     potential: PotentialConfig = PotentialConfig()
     symmetry: SymmetryConfig = SymmetryConfig()
     relaxation: RelaxationConfig = RelaxationConfig()
     displacements: DisplacementConfig = DisplacementConfig()
     phonons: PhononConfig = PhononConfig()
+    renormalization: RenormalizationConfig = RenormalizationConfig()
     conductivity: ConductivityConfig = ConductivityConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
     execution: ExecutionConfig = ExecutionConfig()

@@ -12,6 +12,10 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "length_third": 10.8,
             "cutoff_third": 5.0,
             "oversampling": 10.0,
+            # Only with --orders 3,4 or --scp.
+            "cutoff_fourth": 3.5,
+            "amplitude_fourth": 0.08,
+            "oversampling_fourth": 3.0,
         },
         "conductivity": {"mesh_spacing": 0.2, "solver": ("rta", "bte")},
     },
@@ -22,6 +26,8 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "length_third": 15.0,
             "cutoff_third": 6.0,
             "oversampling": 12.0,
+            "cutoff_fourth": 4.0,
+            "oversampling_fourth": 6.0,
         },
         "phonons": {"mesh_spacing": 0.05},
         "conductivity": {
@@ -33,6 +39,14 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     # What phono3py itself does when nothing is asked of it: for --force-constants, so that a user
     # finds the numbers known from there. Better physics is one flag away (--isotopes, …).
     "phono3py": {
-        "conductivity": {"isotopes": False, "degenerate_average": False, "solver": ("rta",)},
+        "conductivity": {
+            "backend": "phono3py",
+            "broadening": "tetrahedron",
+            "isotopes": False,
+            "degenerate_average": False,
+            "coherence": False,
+            "solver": ("rta",),
+        },
+        "analysis": {"force_asymmetry": False, "gruneisen": False},
     },
 }

@@ -173,11 +173,27 @@ class ThermalConductivity:
     rates : ndarray, (n_t, n_q, n_modes) ps⁻¹
         Total 1/tau: three-phonon + isotope + boundary.
     rates_three_phonon : ndarray, (n_t, n_q, n_modes) ps⁻¹
+    rates_emission : ndarray, (n_t, n_q, n_modes) ps⁻¹, or None
+        Three-phonon part in which the mode decays into two; the rest is absorption.
     rates_isotope, rates_boundary : ndarray, (n_q, n_modes) ps⁻¹, or None
+    rates_four_phonon : ndarray, (n_t, 3, n_q, n_modes) ps⁻¹, or None
+        Recombination, redistribution and splitting.
+    rates_four_phonon_error : ndarray, (n_t, n_q, n_modes) ps⁻¹, or None
+        Standard error of their sum, from sampling.
     mode_conductivity : ndarray, (n_t, n_q, n_modes, 3, 3) W m⁻¹ K⁻¹
         Includes the weight: ``kappa = sum / sum(weights)``.
     conductivity : ndarray, (n_t, 3, 3) W m⁻¹ K⁻¹
         As computed, not symmetrised.
+    standard_error : ndarray, (n_t, 3, 3) W m⁻¹ K⁻¹, or None
+        Of ``conductivity``, from sampling of four-phonon scattering.
+    axis_vectors : ndarray, (3, 3), or None
+        Unit vectors along a, b and c of the user's cell.
+    standard_error_axes : ndarray, (n_t, 3) W m⁻¹ K⁻¹, or None
+        Standard error of the conductivity along them.
+    coherence : ndarray, (n_t, 3, 3) W m⁻¹ K⁻¹, or None
+        Wave-like conductivity, to be added.
+    mode_coherence : ndarray, (n_t, n_q, n_modes, 3, 3) W m⁻¹ K⁻¹, or None
+        The same by mode, each pair shared by heat capacity; includes the weight.
     solver : {"rta", "bte"}
     sigma_thz, boundary_mfp_um : float or None
         As in the settings.
@@ -187,6 +203,8 @@ class ThermalConductivity:
         v (x) v summed over the star of each point.
     volume : float or None, Å³
         Volume of the primitive cell.
+    broadening_label : str or None
+        Delta function of elphant's own engine; otherwise it follows from ``sigma_thz``.
     flags : tuple of QualityFlag
     n_masked : int
         Modes of the whole mesh that took no part (imaginary or near zero).
@@ -206,6 +224,15 @@ class ThermalConductivity:
     solver: Solver
     rates_isotope: Array | None = None
     rates_boundary: Array | None = None
+    rates_emission: Array | None = None
+    rates_four_phonon: Array | None = None
+    rates_four_phonon_error: Array | None = None
+    standard_error: Array | None = None
+    axis_vectors: Array | None = None
+    standard_error_axes: Array | None = None
+    coherence: Array | None = None
+    mode_coherence: Array | None = None
+    broadening_label: str | None = None
     sigma_thz: float | None = None
     boundary_mfp_um: float | None = None
     grid_points: NDArray[np.int64] | None = None
@@ -229,6 +256,14 @@ class ThermalConductivity:
             ("rates_three_phonon", (n_t, n_q, n_b), float),
             ("rates_isotope", (n_q, n_b), float),
             ("rates_boundary", (n_q, n_b), float),
+            ("rates_emission", (n_t, n_q, n_b), float),
+            ("rates_four_phonon", (n_t, 3, n_q, n_b), float),
+            ("rates_four_phonon_error", (n_t, n_q, n_b), float),
+            ("standard_error", (n_t, 3, 3), float),
+            ("axis_vectors", (3, 3), float),
+            ("standard_error_axes", (n_t, 3), float),
+            ("coherence", (n_t, 3, 3), float),
+            ("mode_coherence", (n_t, n_q, n_b, 3, 3), float),
             ("mode_conductivity", (n_t, n_q, n_b, 3, 3), float),
             ("conductivity", (n_t, 3, 3), float),
         ):
@@ -239,7 +274,12 @@ class ThermalConductivity:
     @property
     def broadening(self) -> str:
         """Label of the delta function, as stored in ``results.json``."""
-        return broadening_label(self.sigma_thz)
+        return self.broadening_label or broadening_label(self.sigma_thz)
+
+    def axes_conductivity(self) -> Array:
+        """Return the conductivity along a, b and c of the user's cell, (n_t, 3) W m⁻¹ K⁻¹."""
+        axes = np.eye(3) if self.axis_vectors is None else self.axis_vectors
+        return np.asarray(np.einsum("xi,tij,xj->tx", axes, self.conductivity, axes))
 
     def summary(self) -> str:
         """Return one line per temperature with the diagonal of the tensor."""

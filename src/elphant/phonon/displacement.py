@@ -1,18 +1,19 @@
-"""Which supercells to evaluate: displacement designs for force constants of order 2 and 3.
+"""Which supercells to evaluate: displacement designs for force constants of order 2 to 4.
 
 Random designs come in opposite pairs ``u, -u``. The odd part ``(F(u) - F(-u))/2`` holds only
-forces of even order in the energy (order 2), the even part ``(F(u) + F(-u))/2 - F0`` only those
-of order 3: the two fits decouple exactly, so that third-order terms beyond the cut-off do not leak
-into order 2, nor fourth-order terms into order 3. A pair therefore gives each order one set of
-equations, and the number of pairs follows from the larger of the two parameter counts.
+forces of even order in the energy (orders 2 and 4), the even part ``(F(u) + F(-u))/2 - F0`` only
+those of order 3: the two fits decouple exactly, so that third-order terms beyond the cut-off do not
+leak into order 2, nor fourth-order terms into order 3. A pair therefore gives each parity one set
+of equations, and the number of pairs follows from the larger of the two counts of parameters.
 
 One-atom finite differences take both signs wherever no site symmetry maps one onto the other,
-because a one-sided difference keeps an error that is first order in the amplitude.
+because a one-sided difference keeps an error that is first order in the amplitude. There are no
+finite differences of fourth order: they would take some hundred times as many supercells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
@@ -46,15 +47,19 @@ class DisplacementSettings:
         equations per parameter needs fewer atom evaluations; third order: random, unless finite
         differences need fewer.
     orders : tuple of int
-        ``(2,)`` or ``(2, 3)``.
-    amplitude_second, amplitude_third : float, Å
-        Length of each atom's displacement.
+        ``(2,)``, ``(2, 3)`` or ``(2, 3, 4)``.
+    amplitude_second, amplitude_third, amplitude_fourth : float, Å
+        Length of each atom's displacement; the last one for both higher orders when the fourth is
+        wanted.
     length_second, length_third : float or (a, b, c), Å
         Wanted distance between periodic images along each axis of the conventional cell.
     cutoff_third : float or None, Å
         Triplets with a pair farther apart carry no third-order force constant; None keeps all.
-    oversampling : float
-        Equations per free parameter of a random design, at least 1.
+    cutoff_fourth : float or None, Å
+        The same for quartets.
+    oversampling, oversampling_fourth : float
+        Equations per free parameter of a random design, at least 1; the second one for orders 2
+        and 4 together.
     held_out_fraction : float
         Share of additional snapshots that are not fitted but predicted, to measure the error.
     seed : int
@@ -67,36 +72,50 @@ class DisplacementSettings:
     orders: tuple[int, ...] = (2, 3)
     amplitude_second: float = 0.02
     amplitude_third: float = 0.03
+    amplitude_fourth: float = 0.08
     length_second: float | tuple[float, float, float] = 15.0
     length_third: float | tuple[float, float, float] = 10.8
     cutoff_third: float | None = 5.0
+    cutoff_fourth: float | None = 3.5
     oversampling: float = 3.0
+    oversampling_fourth: float = 3.0
     held_out_fraction: float = 0.1
     seed: int = 0
     max_finite_difference: int = 500
 
     def __post_init__(self) -> None:
-        problems = (
-            (self.method not in ("auto", "finite-difference", "random"), "method", self.method),
-            (tuple(self.orders) not in ((2,), (2, 3)), "orders", self.orders),
-            (self.amplitude_second <= 0, "amplitude_second", self.amplitude_second),
-            (self.amplitude_third <= 0, "amplitude_third", self.amplitude_third),
-            (
-                self.cutoff_third is not None and self.cutoff_third <= 0,
-                "cutoff_third",
-                self.cutoff_third,
-            ),
-            (self.oversampling < 1, "oversampling", self.oversampling),
-            (not 0 <= self.held_out_fraction < 1, "held_out_fraction", self.held_out_fraction),
-        )
-        for wrong, name, value in problems:
+        orders = tuple(self.orders)
+        problems = [
+            (self.method not in ("auto", "finite-difference", "random"), "method"),
+            (orders not in ((2,), (2, 3), (2, 3, 4)), "orders"),
+            (not 0 <= self.held_out_fraction < 1, "held_out_fraction"),
+        ]
+        problems += [
+            (getattr(self, name) <= 0, name)
+            for name in ("amplitude_second", "amplitude_third", "amplitude_fourth")
+        ]
+        problems += [
+            (getattr(self, name) is not None and getattr(self, name) <= 0, name)
+            for name in ("cutoff_third", "cutoff_fourth")
+        ]
+        problems += [
+            (getattr(self, name) < 1, name) for name in ("oversampling", "oversampling_fourth")
+        ]
+        for wrong, name in problems:
             if wrong:
                 raise ConfigurationError(
-                    f"displacement setting {name} = {value!r} is out of range.",
+                    f"displacement setting {name} = {getattr(self, name)!r} is out of range.",
                     "Amplitudes and cut-offs are positive lengths in Å, oversampling is at least "
-                    "1, the held-out share lies in [0, 1) and orders are (2,) or (2, 3).",
+                    "1, the held-out share lies in [0, 1) and orders are (2,), (2, 3) or "
+                    "(2, 3, 4).",
                     f"Correct {name}.",
                 )
+        if 4 in orders and self.method == "finite-difference":
+            raise ConfigurationError(
+                "the fourth order has no finite-difference design (method = 'finite-difference').",
+                "It would take some hundred times as many supercells as random displacements.",
+                "Set method to 'auto' or 'random', or orders to (2, 3).",
+            )
 
 
 def plan_displacements(
@@ -105,7 +124,7 @@ def plan_displacements(
     """Return the supercells to evaluate, second order first.
 
     When the third-order supercell is at least as large as the second-order one, a single plan
-    labelled ``third`` serves both orders.
+    labelled ``third`` serves all orders. It also holds the fourth order when that is wanted.
 
     Raises
     ------
@@ -119,7 +138,8 @@ def plan_displacements(
     if 3 not in settings.orders:
         return [_plan_second(_Design.of(crystal, second, symmetry), settings)]
     third = supercell_matrix(crystal, symmetry, settings.length_third).T
-    plan = _plan_third(_Design.of(crystal, third, symmetry), settings)
+    plan_higher = _plan_fourth if 4 in settings.orders else _plan_third
+    plan = plan_higher(_Design.of(crystal, third, symmetry), settings)
     if _contains(third, second):
         return [plan]
     return [_plan_second(_Design.of(crystal, second, symmetry), settings), plan]
@@ -140,7 +160,7 @@ def plan_gamma_check(
         method="finite-difference",
         displacements=displacements,
         orders=(2,),
-        n_parameters=design.count((2,), None),
+        n_parameters=design.count({2: None}),
         n_equation_sets={2: _independent(displacements)},
         amplitude=amplitude,
     )
@@ -195,10 +215,10 @@ class _Design:
         count = max(1, round(settings.held_out_fraction * 2 * n_pairs))
         return self.random(generator, count, amplitude)
 
-    def count(self, orders: Sequence[int], cutoff: float | None) -> dict[int, int]:
-        from elphant.phonon.adapters.symfc_adapter import count_parameters
+    def count(self, cutoffs: Mapping[int, float | None]) -> dict[int, int]:
+        from elphant.phonon.adapters.cluster_adapter import count_parameters
 
-        return count_parameters(self.phonopy, orders, cutoff)
+        return count_parameters(self.phonopy, cutoffs)
 
     def one_atom(self, amplitude: float) -> Array:
         from elphant.phonon.adapters.phonopy_adapter import systematic_displacements
@@ -229,6 +249,7 @@ class _Design:
         amplitude: float,
         held_out: Array | None = None,
         cutoff_third: float | None = None,
+        cutoff_fourth: float | None = None,
         seed: int = 0,
         reason: str = "",
     ) -> DisplacementPlan:
@@ -249,6 +270,7 @@ class _Design:
             held_out=tuple(range(first, first + len(extra))),
             amplitude=amplitude,
             cutoff_third=cutoff_third,
+            cutoff_fourth=cutoff_fourth,
             seed=seed,
             tolerance=self.tolerance,
             reason=reason,
@@ -257,7 +279,7 @@ class _Design:
 
 def _plan_second(design: _Design, settings: DisplacementSettings) -> DisplacementPlan:
     amplitude = settings.amplitude_second
-    n_parameters = design.count((2,), None)
+    n_parameters = design.count({2: None})
     systematic = design.one_atom(amplitude)
     sets = _independent(systematic)
     per_set = 3 * (design.supercell.n_atoms - 1)
@@ -288,7 +310,7 @@ def _plan_second(design: _Design, settings: DisplacementSettings) -> Displacemen
 
 def _plan_third(design: _Design, settings: DisplacementSettings) -> DisplacementPlan:
     amplitude, cutoff = settings.amplitude_third, settings.cutoff_third
-    n_parameters = design.count((2, 3), cutoff)
+    n_parameters = design.count({2: None, 3: cutoff})
     n_atoms = design.supercell.n_atoms
     per_set = 3 * (n_atoms - 1)
     n_pairs = _pairs_needed(max(n_parameters.values()), per_set, settings.oversampling)
@@ -324,6 +346,37 @@ def _plan_third(design: _Design, settings: DisplacementSettings) -> Displacement
         cutoff_third=cutoff,
         seed=settings.seed,
         reason=reason,
+    )
+
+
+def _plan_fourth(design: _Design, settings: DisplacementSettings) -> DisplacementPlan:
+    amplitude = settings.amplitude_fourth
+    cutoffs = {2: None, 3: settings.cutoff_third, 4: settings.cutoff_fourth}
+    n_parameters = design.count(cutoffs)
+    per_set = 3 * (design.supercell.n_atoms - 1)
+    even = n_parameters[2] + n_parameters[4]
+    needed = {
+        "2": _pairs_needed(n_parameters[2], per_set, settings.oversampling),
+        "3": _pairs_needed(n_parameters[3], per_set, settings.oversampling),
+        "2 and 4": _pairs_needed(even, per_set, settings.oversampling_fourth),
+    }
+    n_pairs = max(needed.values())
+    listed = ", ".join(f"{n} for order {orders}" for orders, n in needed.items())
+    generator = np.random.default_rng([settings.seed, 3])
+    return design.plan(
+        label="third",
+        method="random",
+        displacements=design.random_pairs(generator, n_pairs, amplitude),
+        held_out=design.held_out(generator, settings, n_pairs, amplitude),
+        orders=(2, 3, 4),
+        n_parameters=n_parameters,
+        n_equation_sets=dict.fromkeys((2, 3, 4), n_pairs),
+        amplitude=amplitude,
+        cutoff_third=settings.cutoff_third,
+        cutoff_fourth=settings.cutoff_fourth,
+        seed=settings.seed,
+        reason=f"opposite pairs needed: {listed} ({settings.oversampling:g} equations per "
+        f"parameter, {settings.oversampling_fourth:g} for orders 2 and 4 together)",
     )
 
 

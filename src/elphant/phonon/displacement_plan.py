@@ -42,6 +42,7 @@ class DisplacementPlan:
         Indices of the snapshots that are predicted, not fitted.
     amplitude : float, Å
     cutoff_third : float or None, Å
+    cutoff_fourth : float or None, Å
     seed : int
     tolerance : float, Å
         Symmetry tolerance.
@@ -65,6 +66,7 @@ class DisplacementPlan:
     seed: int
     tolerance: float
     reason: str = ""
+    cutoff_fourth: float | None = None
 
     def __post_init__(self) -> None:
         n_atoms = self.supercell.n_atoms
@@ -90,11 +92,30 @@ class DisplacementPlan:
         return 3 * (self.supercell.n_atoms - 1) * len(self.fitted)
 
     @property
+    def cutoffs(self) -> dict[int, float | None]:
+        """Cut-off of each fitted order, Å."""
+        every = {2: None, 3: self.cutoff_third, 4: self.cutoff_fourth}
+        return {order: every[order] for order in self.orders}
+
+    def unknowns_beside(self, order: int) -> int:
+        """Return the number of parameters that share the equations of ``order``.
+
+        Opposite pairs separate even orders from odd ones.
+        """
+        together = (
+            [k for k in self.orders if k % 2 == order % 2] if self.method == "random" else [order]
+        )
+        return sum(self.n_parameters[k] for k in together)
+
+    @property
     def over_determination(self) -> dict[int, float]:
-        """Independent equations per free parameter, for each order."""
+        """Independent equations per free parameter, for each order.
+
+        Orders 2 and 4 of opposite pairs share one set of equations.
+        """
         per_set = 3 * (self.supercell.n_atoms - 1)
         return {
-            order: per_set * self.n_equation_sets[order] / max(1, self.n_parameters[order])
+            order: per_set * self.n_equation_sets[order] / max(1, self.unknowns_beside(order))
             for order in self.orders
         }
 
@@ -140,6 +161,7 @@ class DisplacementPlan:
             "held_out": list(self.held_out),
             "amplitude": self.amplitude,
             "cutoff_third": self.cutoff_third,
+            "cutoff_fourth": self.cutoff_fourth,
             "seed": self.seed,
             "tolerance": self.tolerance,
             "reason": self.reason,
@@ -166,6 +188,7 @@ class DisplacementPlan:
             held_out=tuple(record["held_out"]),
             amplitude=record["amplitude"],
             cutoff_third=record["cutoff_third"],
+            cutoff_fourth=record.get("cutoff_fourth"),
             seed=record["seed"],
             tolerance=record["tolerance"],
             reason=record["reason"],

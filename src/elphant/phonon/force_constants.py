@@ -1,4 +1,4 @@
-"""Force constants of second and third order and the supercells they live in."""
+"""Force constants of second to fourth order and the supercells they live in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from elphant.arrays import checked_array
 from elphant.crystal import Crystal
 from elphant.models.dielectric.dielectric_data import DielectricData
+from elphant.phonon.sparse_force_constants import SparseForceConstants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,6 +31,10 @@ class ForceConstants:
         Supercell of the third order.
     third : ndarray, (n_primitive_atoms, n_s, n_s, 3, 3, 3) eV/Å³, or None
         Third-order force constants; no 1/3! inside.
+    third_clusters : SparseForceConstants or None
+        Third order that comes as clusters (ShengBTE files) instead of ``third``.
+    fourth : SparseForceConstants or None
+        Fourth order; atoms are numbered as in phonopy's primitive cell.
     dielectric : DielectricData or None
         Input of the non-analytical correction; None leaves it out.
     source : str
@@ -42,6 +47,8 @@ class ForceConstants:
     second: NDArray[np.float64]
     supercell_matrix_third: NDArray[np.int64] | None = None
     third: NDArray[np.float64] | None = None
+    third_clusters: SparseForceConstants | None = None
+    fourth: SparseForceConstants | None = None
     dielectric: DielectricData | None = None
     source: str = "imported"
 
@@ -59,6 +66,13 @@ class ForceConstants:
                 set_field(self, name, checked_array(name, value, shape, dtype))
         if (self.third is None) != (self.supercell_matrix_third is None):
             raise ValueError("third and supercell_matrix_third must be given together")
+        if self.third is not None and self.third_clusters is not None:
+            raise ValueError("give the third order as an array or as clusters, not both")
+
+    @property
+    def has_third(self) -> bool:
+        """Whether there is a third order in either form."""
+        return self.third is not None or self.third_clusters is not None
 
     @property
     def primitive_lattice(self) -> NDArray[np.float64]:

@@ -13,11 +13,14 @@ from elphant.report.methods_text import methods_section
 from elphant.report.model import Block, Paragraph, Report, Section
 from elphant.report.plots import FIGURES
 from elphant.report.run_data import RunData
+from elphant.report.sections.anharmonicity import anharmonicity_section
 from elphant.report.sections.checks import quality_section
 from elphant.report.sections.conductivity import conductivity_section
 from elphant.report.sections.force_constants import force_constants_section
 from elphant.report.sections.model_card import model_section
 from elphant.report.sections.provenance import provenance_section, rerun_section
+from elphant.report.sections.renormalization import renormalization_section
+from elphant.report.sections.scattering import scattering_section
 from elphant.report.sections.structure import structure_section
 from elphant.report.text import formula_text
 from elphant.store.atomic import write_text
@@ -60,6 +63,9 @@ def build_report(run: RunData, pictures: Section) -> Report:
         structure_section(run),
         model_section(run),
         force_constants_section(run),
+        renormalization_section(run),
+        scattering_section(run),
+        anharmonicity_section(run),
         methods_section(run),
         citations_section(run),
         rerun_section(run),
@@ -114,6 +120,8 @@ def _pictures_section(run: RunData, folder: Path) -> Section:
     blocks: list[Block] = []
     absent = []
     for spec in FIGURES:
+        if not spec.applies(run):
+            continue
         reason = spec.missing(run)
         if reason:
             absent.append(f"{spec.title.lower()} ({reason})")

@@ -14,10 +14,16 @@ from elphant.errors import ConfigurationError, StoreError
 from elphant.quality import Severity
 from elphant.report.figure_files import write_files
 from elphant.report.html import render_html
+from elphant.report.ladder import Rung, ladder, ladder_solver
 from elphant.report.model import Block, FigureBlock, Notice, Paragraph, Report, Section, Table
-from elphant.report.plots import comparison
+from elphant.report.plots import comparison, conductivity_ladder
 from elphant.report.run_data import RunData, ThermalConductivity
-from elphant.report.sections.conductivity import UNIT, doubt_word, flag_title
+from elphant.report.sections.conductivity import (
+    UNIT,
+    doubt_word,
+    flag_title,
+    value_and_error,
+)
 from elphant.report.sections.model_card import card_rows
 from elphant.report.setting import (
     TargetSetting,
@@ -208,9 +214,41 @@ def _conductivity_section(compared: Comparison, figures: tuple[FigureBlock, ...]
     headers = ("run", *(compared.target.describe(axis) for axis in AXES), "state")
     caption = f"Thermal conductivity along the axes of {compared.target.symbol} ({UNIT})"
     blocks.append(Table(caption=caption, headers=headers, rows=tuple(rows)))
+    if _has_ladder(compared):
+        blocks.append(_ladder_table(compared))
     blocks.append(_method_table(compared))
-    blocks += [figure for figure in figures if figure.identifier.endswith("conductivity")]
+    wanted = ("figure-compared-conductivity", "figure-compared-ladder")
+    blocks += [figure for figure in figures if figure.identifier in wanted]
     return Section(identifier="tensors", title="Thermal conductivity", blocks=tuple(blocks))
+
+
+def _has_ladder(compared: Comparison) -> bool:
+    return any(run.is_ladder for run in compared.runs)
+
+
+def _rungs(compared: Comparison) -> dict[str, tuple[Rung, ...]]:
+    """Return the ladder of every run along the target axes, all with one solver."""
+    solver = ladder_solver(compared.runs)
+    temperature = _common_temperature(compared.runs)
+    return {
+        label: ladder(run, temperature, solver=solver, target=compared.target)
+        for run, label in zip(compared.runs, compared.labels, strict=True)
+    }
+
+
+def _ladder_table(compared: Comparison) -> Table:
+    rows = []
+    for label, rungs in _rungs(compared).items():
+        for rung in rungs:
+            cells = [value_and_error(rung.total[a], (rung.error or {}).get(a)) for a in AXES]
+            name = f"{rung.level}{' + coherence' if rung.coherence else ''}"
+            rows.append((label, name, f"{rung.temperature:g} K", *cells))
+    axes = (compared.target.describe(axis) for axis in AXES)
+    return Table(
+        caption=f"Levels of theory ({UNIT}, {ladder_solver(compared.runs).upper()})",
+        headers=("run", "level", "temperature", *axes),
+        rows=tuple(rows),
+    )
 
 
 def _method_table(compared: Comparison) -> Table:
@@ -293,6 +331,21 @@ def _quality_section(compared: Comparison) -> Section:
     return Section(identifier="quality", title="Doubts", blocks=tuple(blocks))
 
 
+def _ladder_figure(compared: Comparison, axis_names: list[str], folder: Path) -> FigureBlock:
+    groups = _rungs(compared)
+    rungs = [rung for items in groups.values() for rung in items]
+    return write_files(
+        conductivity_ladder.plot_groups(groups, axis_names),
+        conductivity_ladder.rung_tables(groups, axis_names),
+        folder,
+        name="compared-ladder",
+        title="Thermal conductivity by level of theory",
+        caption=f"{conductivity_ladder.caption_of(rungs)} Axes are those of "
+        f"{compared.target.symbol} for every run.",
+        alt=conductivity_ladder.alt_of(groups, axis_names),
+    )
+
+
 def _figures(compared: Comparison, folder: Path) -> tuple[FigureBlock, ...]:
     """Draw what the runs allow; what they do not is said in the text."""
     blocks = []
@@ -302,7 +355,9 @@ def _figures(compared: Comparison, folder: Path) -> tuple[FigureBlock, ...]:
         if record is not None
     }
     axis_names = [compared.target.describe(axis) for axis in AXES]
-    if series:
+    if _has_ladder(compared):
+        blocks.append(_ladder_figure(compared, axis_names, folder))
+    elif series:
         temperature = next(record.temperature for record in compared.records if record)
         listed = "; ".join(
             f"{label}: " + ", ".join(f"{axis} {value:.3g}" for axis, value in values.items())

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from elphant.crystal import AXES
 from elphant.report.model import Code, Paragraph, Section
-from elphant.report.run_data import ForceConstantSummary, RunData, ThermalConductivity
+from elphant.report.run_data import LEVELS, ForceConstantSummary, RunData, ThermalConductivity
+from elphant.report.sections.conductivity import value_and_error
 from elphant.report.sections.force_constants import held_out_name, r2_text
-from elphant.report.text import formula_text, listing, mesh_text, number, sentence, supercell_text
+from elphant.report.text import (
+    fixed,
+    formula_text,
+    listing,
+    mesh_text,
+    number,
+    sentence,
+    supercell_text,
+)
 
 _SOLVERS = {
     "rta": "in the relaxation-time approximation",
@@ -22,7 +31,9 @@ def methods_text(run: RunData) -> str:
         *_relaxation_sentences(run),
         *_force_constant_sentences(run),
         *_dielectric_sentences(run),
+        *_renormalization_sentences(run),
         *_conductivity_sentences(run),
+        *_anharmonicity_sentences(run),
         *_doubt_sentences(run),
     ]
     return " ".join(sentences)
@@ -91,7 +102,11 @@ def _force_constant_sentences(run: RunData) -> list[str]:
     summary = run.force_constants
     if summary is None or summary.source == "imported":
         return []
-    orders = "second- and third-order" if summary.supercell_third is not None else "second-order"
+    orders = "second-order"
+    if summary.supercell_third is not None:
+        orders = "second- and third-order"
+    if summary.has_fourth:
+        orders = "second-, third- and fourth-order"
     text = f"The {orders} force constants were obtained in {_supercells(summary)}"
     parts = [
         f"{summary.n_snapshots.get(order)} supercells with {_DESIGNS.get(design, design)} of "
@@ -105,8 +120,15 @@ def _force_constant_sentences(run: RunData) -> list[str]:
         "space-group symmetry imposed in the fit."
     )
     sentences = [text]
+    if summary.has_fourth:
+        sentences.append("The orders were fitted together.")
     if summary.cutoff_third is not None:
-        sentences.append(f"Third-order terms were kept up to {summary.cutoff_third:g} Å.")
+        text = f"Third-order terms were kept up to {summary.cutoff_third:g} Å"
+        if summary.cutoff_fourth is not None:
+            text += f", fourth-order terms up to {summary.cutoff_fourth:g} Å"
+        sentences.append(f"{text}.")
+    elif summary.cutoff_fourth is not None:
+        sentences.append(f"Fourth-order terms were kept up to {summary.cutoff_fourth:g} Å.")
     if summary.n_parameters:
         listed = [f"{n} of order {order}" for order, n in summary.n_parameters.items()]
         sentences.append(f"Symmetry leaves {listing(listed)} as free parameters.")
@@ -142,6 +164,102 @@ def _dielectric_sentences(run: RunData) -> list[str]:
     return [text]
 
 
+_VARIANTS = {
+    "loop": "by self-consistent phonon theory (loop diagram of the fourth-order constants "
+    "[Tadano and Tsuneyuki 2015])",
+    "stochastic": "by the stochastic self-consistent harmonic approximation [Errea, Calandra and "
+    "Mauri 2014]",
+    "loop+bubble": "by self-consistent phonon theory with the static bubble of the third-order "
+    "constants [Tadano and Tsuneyuki 2015]",
+    "stochastic+bubble": "by the stochastic self-consistent harmonic approximation with the static "
+    "bubble of the third-order constants [Errea, Calandra and Mauri 2014]",
+    "bubble": "by the static bubble of the third-order constants",
+}
+
+
+def _renormalization_sentences(run: RunData) -> list[str]:
+    if not run.renormalization:
+        return []
+    entering = {r.renormalization for r in run.thermal_conductivity if r.renormalization}
+    sentences = []
+    for variant in dict.fromkeys(r.variant for r in run.renormalization):
+        records = [r for r in run.renormalization if r.variant == variant]
+        temperatures = listing([f"{r.temperature:g} K" for r in records])
+        verb = "were renormalised" if variant in entering or not entering else "were also obtained"
+        text = f"Phonons at {temperatures} {verb} {_VARIANTS[variant]}"
+        iterations = max(r.n_iterations for r in records)
+        text += f", in at most {iterations} iterations"
+        snapshots = [r.n_snapshots for r in records if r.n_snapshots]
+        if snapshots:
+            text += f" and with {max(snapshots)} supercell evaluations"
+        sentences.append(f"{text}.")
+        lowest = min(records, key=lambda r: abs(r.temperature - 300))
+        if lowest.imaginary_fraction_before > 0:
+            sentences.append(
+                f"{100 * lowest.imaginary_fraction_before:.2g} % of the harmonic modes are "
+                f"imaginary (down to {fixed(lowest.minimum_before, 2)} THz); after "
+                f"renormalisation at {lowest.temperature:g} K the lowest frequency is "
+                f"{fixed(lowest.minimum_after, 2)} THz."
+            )
+    if entering:
+        sentences.append(
+            "Renormalised frequencies and eigenvectors enter the scattering with the bare "
+            "third- and fourth-order constants."
+        )
+    return sentences
+
+
+def _four_phonon_sentences(run: RunData) -> list[str]:
+    """Say how the sum over four-phonon processes was done, at the most complete level."""
+    if not run.four_phonon:
+        return []
+    record = max(
+        run.four_phonon,
+        key=lambda r: (LEVELS.index(r.level), -abs((r.temperature or 300.0) - 300.0)),
+    )
+    text = "Four-phonon scattering [Feng and Ruan 2016; Feng, Lindsay and Ruan 2017] was summed "
+    if not record.sampled:
+        return [f"{text}over all {record.n_pairs} pairs of wave vectors."]
+    text += (
+        f"over {record.n_pairs_drawn} of {record.n_pairs} pairs of wave vectors, drawn at random"
+    )
+    text += "" if record.seed is None else f" (seed {record.seed})"
+    if record.relative_error is not None:
+        errors = listing([f"{100 * record.relative_error[a]:.2g} % along {a}" for a in AXES])
+        text += f"; the standard error of the conductivity is {errors}"
+    if record.tolerance is not None and not record.converged:
+        text += f", above the wanted {100 * record.tolerance:.2g} %"
+    return [f"{text}."]
+
+
+def _coherence_sentences(run: RunData) -> list[str]:
+    if not any(r.coherence for r in run.thermal_conductivity):
+        return []
+    text = (
+        "The wave-like contribution of the Wigner transport equation [Simoncelli, Marzari and "
+        "Mauri 2019] was added with the same scattering rates."
+    )
+    return [text]
+
+
+def _anharmonicity_sentences(run: RunData) -> list[str]:
+    sentences = []
+    scans = [r for r in run.force_asymmetry if r.displacements]
+    if scans:
+        largest = max(max(r.displacements) for r in scans)
+        n_atoms = len({r.atom for r in scans})
+        sentences.append(
+            f"Force asymmetries were obtained by displacing each of the {n_atoms} inequivalent "
+            f"atoms alone by up to ±{largest:g} Å along a, b and c."
+        )
+    if run.gruneisen:
+        sentences.append(
+            "Mode Grüneisen parameters follow from the third-order constants for a homogeneous "
+            "strain with clamped ions."
+        )
+    return sentences
+
+
 def _conductivity_sentences(run: RunData) -> list[str]:
     record = run.conductivity(300.0)
     if record is None:
@@ -165,12 +283,19 @@ def _conductivity_sentences(run: RunData) -> list[str]:
         sentences.append("Integration weights were averaged over degenerate modes.")
     if record.boundary_mfp_um:
         sentences.append(f"The boundary mean free path was {record.boundary_mfp_um:g} µm.")
+    sentences += _four_phonon_sentences(run)
+    sentences += _coherence_sentences(run)
     sentences.append(_result_sentence(record))
     return sentences
 
 
 def _result_sentence(record: ThermalConductivity) -> str:
-    values = listing([f"{number(record.axes[a], 3)} along {a}" for a in AXES])
+    errors = record.standard_error or {}
+    shown = {
+        a: value_and_error(record.axes[a], errors[a]) if a in errors else number(record.axes[a], 3)
+        for a in AXES
+    }
+    values = listing([f"{shown[a]} along {a}" for a in AXES])
     return (
         f"At {record.temperature:g} K the conductivity is {values} W m⁻¹ K⁻¹ ({record.method}); "
         "the axes are those of the cell given above."

@@ -25,6 +25,10 @@ Array = NDArray[np.float64]
 #: Schema versions this report layer can read.
 READABLE_SCHEMA = "1."
 
+#: Levels of theory, the simplest first.
+LEVELS = ("HA+3ph", "HA+3,4ph", "SCP+3ph", "SCP+3,4ph")
+_SOLVERS = ("rta", "bte")
+
 
 class _Record:
     """Build a frozen data class from a record of ``results.json``; unknown keys are left out."""
@@ -61,7 +65,7 @@ class Relaxation(_Record):
 class ForceConstantSummary(_Record):
     """Where the force constants came from and how good they are.
 
-    Parameters and residuals have one key per order, ``"2"`` and ``"3"``; force errors (eV/Å) have
+    Parameters and residuals have one key per order, ``"2"`` to ``"4"``; force errors (eV/Å) have
     one per set of held-out snapshots.
     """
 
@@ -74,12 +78,23 @@ class ForceConstantSummary(_Record):
     design: dict[str, str] = field(default_factory=dict)
     displacement_amplitude: dict[str, float] = field(default_factory=dict)
     cutoff_third: float | None = None
+    cutoff_fourth: float | None = None
+    n_clusters_third: int | None = None
+    n_clusters_fourth: int | None = None
     n_parameters: dict[str, int] | None = None
     force_rmse: dict[str, float | None] | None = None
     force_r2: dict[str, float | None] | None = None
     sum_rule_residual: dict[str, float | None] | None = None
     permutation_residual: dict[str, float | None] | None = None
     residual_force: float | None = None
+    cross_validation_rmse: dict[str, float | None] | None = None
+    unexplained_share: dict[str, float | None] | None = None
+    parameter_error: dict[str, float | None] | None = None
+
+    @property
+    def has_fourth(self) -> bool:
+        """Whether there is a fourth order; it shares the supercells of the third."""
+        return self.n_clusters_fourth is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +116,12 @@ class ThermalConductivity(_Record):
     boundary_mfp_um: float | None
     broadening: str
     degenerate_average: bool
+    renormalization: str | None = None
+
+    @property
+    def rank(self) -> tuple[int, int, bool]:
+        """Sorts methods by how complete they are: level, solver, coherence."""
+        return LEVELS.index(self.level), _SOLVERS.index(self.solver), self.coherence
 
     @property
     def method(self) -> str:
@@ -118,6 +139,114 @@ class PhononSummary(_Record):
     maximum_frequency: float
     imaginary_fraction: float
     mesh: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renormalization(_Record):
+    """Self-consistent phonons at one temperature: THz (imaginary negative), eV per primitive cell.
+
+    ``before`` is harmonic, ``after`` renormalised; the lowest frequency and the imaginary fraction
+    are those of the mesh.
+    """
+
+    variant: str
+    temperature: float
+    converged: bool
+    n_iterations: int
+    residual: float | None
+    free_energy: float | None
+    gamma_before: list[float]
+    gamma_after: list[float]
+    minimum_before: float
+    minimum_after: float
+    imaginary_fraction_before: float
+    imaginary_fraction_after: float
+    free_energy_renormalized: float | None = None
+    free_energy_error: float | None = None
+    gamma_standard_error: list[float] | None = None
+    continuation: list[float] = field(default_factory=list)
+    mesh: list[int] | None = None
+    n_snapshots: int | None = None
+    effective_sample_size: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FourPhononSum(_Record):
+    """How the sum over four-phonon processes was done at one level."""
+
+    level: str
+    sampled: bool
+    n_pairs: int
+    n_pairs_drawn: int
+    converged: bool
+    temperature: float | None = None
+    seed: int | None = None
+    tolerance: float | None = None
+    relative_error: dict[str, float] | None = None
+    mesh: list[int] | None = None
+    n_quartets: int | None = None
+    seconds: float | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateSummary(_Record):
+    """Rate of one channel over all modes, ps⁻¹; the share refers to the total rate."""
+
+    level: str
+    temperature: float
+    channel: str
+    mean: float
+    median: float
+    share: float
+    umklapp_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VelocityAnisotropy(_Record):
+    """Mean of (v·n)² over the modes along a, b, c, (km/s)²."""
+
+    level: str
+    temperature: float
+    axes: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GruneisenSummary(_Record):
+    """Grüneisen parameters averaged with the mode heat capacities; clamped ions."""
+
+    level: str
+    temperature: float
+    mean: float
+    axes: dict[str, float]
+    minimum: float
+    maximum: float
+    n_left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForceAsymmetry(_Record):
+    """One inequivalent atom displaced along one direction: Å, eV, eV/Å; see the schema."""
+
+    atom: int
+    element: str
+    direction: list[float]
+    value: float
+    axis: str | None = None
+    multiplicity: int = 1
+    symmetric: bool = False
+    amplitude: float | None = None
+    vector_value: float | None = None
+    quadratic: float | None = None
+    cubic: float | None = None
+    quartic: float | None = None
+    fit_residual: float | None = None
+    displacements: list[float] = field(default_factory=list)
+    energies: list[float] = field(default_factory=list)
+    forces: list[float] = field(default_factory=list)
+    third_order_on_site: float | None = None
+    third_order_norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +355,70 @@ class ModeTransport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LevelTransport:
+    """Mode-resolved transport of one level of theory.
+
+    Attributes
+    ----------
+    level : str
+    temperature : ndarray, (n_t,) K
+    weight : ndarray, (n_q,)
+    frequency : ndarray, (n_q, n_modes) or (n_t, n_q, n_modes) THz
+        One set per temperature where the phonons are renormalised.
+    group_velocity : ndarray, (n_q, n_modes, 3) or (n_t, n_q, n_modes, 3) Å THz
+    heat_capacity, rate : ndarray, (n_t, n_q, n_modes) eV/K and 1/ps
+        The rate holds all processes.
+    channels : mapping of str to ndarray, (n_t, n_q, n_modes) or (n_q, n_modes) 1/ps
+        Rates by channel, keys as in the ``rates`` records of ``results.json``.
+    mode_conductivity : mapping of str to ndarray, (n_t, n_q, n_modes, 3, 3) W m⁻¹ K⁻¹
+        Per solver, particle part; includes the weight: its sum divided by the sum of weights is the
+        conductivity.
+    coherence : ndarray, like ``mode_conductivity``, or None
+        Wave-like part, shared between the two modes of a pair by heat capacity.
+    """
+
+    level: str
+    temperature: Array
+    weight: Array
+    frequency: Array
+    group_velocity: Array
+    heat_capacity: Array
+    rate: Array
+    channels: Mapping[str, Array] = field(default_factory=dict)
+    mode_conductivity: Mapping[str, Array] = field(default_factory=dict)
+    coherence: Array | None = None
+
+    def nearest(self, temperature: float) -> int:
+        """Return the index of the stored temperature closest to ``temperature``."""
+        return int(np.abs(self.temperature - temperature).argmin())
+
+    @property
+    def solver(self) -> str | None:
+        """The most complete solver with mode-resolved data."""
+        return next((name for name in reversed(_SOLVERS) if name in self.mode_conductivity), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GruneisenModes:
+    """Mode Grüneisen tensors: (n_q, n_modes) THz, (n_q,), and (n_q, n_modes, 3, 3) Cartesian."""
+
+    frequency: Array
+    weight: Array
+    tensor: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RenormalizedBands:
+    """Bands of a renormalised crystal on the path of the harmonic ones.
+
+    (n_t,) K and (n_t, n_points, n_modes) THz.
+    """
+
+    temperature: Array
+    bands_frequency: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunData:
     """A finished (or partly finished) run, read from its directory.
 
@@ -245,8 +438,11 @@ class RunData:
     thermal_conductivity : tuple of ThermalConductivity
     quality : tuple of QualityFlag
     provenance : Provenance
-    bands, dos, mesh, modes
-        Arrays of ``data.h5``; None (or missing keys of ``modes``) where absent.
+    renormalization, four_phonon, rates, velocity_anisotropy, gruneisen, force_asymmetry : tuples
+        Records of the anharmonic analysis; empty where the run did not do it.
+    bands, dos, mesh, modes, levels, gruneisen_modes, renormalized_bands
+        Arrays of ``data.h5``; None, or missing keys, where absent. ``modes`` is the layout of
+        schema 1.0, by solver; ``levels`` holds the same by level.
     """
 
     path: Path
@@ -266,10 +462,19 @@ class RunData:
     thermal_conductivity: tuple[ThermalConductivity, ...]
     quality: tuple[QualityFlag, ...]
     provenance: Provenance
+    renormalization: tuple[Renormalization, ...] = ()
+    four_phonon: tuple[FourPhononSum, ...] = ()
+    rates: tuple[RateSummary, ...] = ()
+    velocity_anisotropy: tuple[VelocityAnisotropy, ...] = ()
+    gruneisen: tuple[GruneisenSummary, ...] = ()
+    force_asymmetry: tuple[ForceAsymmetry, ...] = ()
     bands: Bands | None = None
     dos: DensityOfStates | None = None
     mesh: MeshPhonons | None = None
     modes: Mapping[str, ModeTransport] = field(default_factory=dict)
+    levels: Mapping[str, LevelTransport] = field(default_factory=dict)
+    gruneisen_modes: GruneisenModes | None = None
+    renormalized_bands: Mapping[str, RenormalizedBands] = field(default_factory=dict)
 
     @classmethod
     def load(cls, run_dir: Path | str) -> RunData:
@@ -283,7 +488,10 @@ class RunData:
         folder = Path(run_dir)
         results = _read_results(folder / "results.json")
         try:
-            return cls(path=folder, **_from_results(results), **_read_arrays(folder / "data.h5"))
+            values = _from_results(results) | _read_arrays(folder / "data.h5")
+            if not values.get("levels"):
+                values["levels"] = _levels_of_first_version(values)
+            return cls(path=folder, **values)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"{folder} does not hold complete results: {error}.",
@@ -310,8 +518,29 @@ class RunData:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Methods (level and solver) that were computed, in the order of the records."""
-        return tuple(dict.fromkeys(record.method for record in self.thermal_conductivity))
+        """Methods (level, solver, coherence) that were computed, the most complete last."""
+        records = sorted(self.thermal_conductivity, key=lambda record: record.rank)
+        return tuple(dict.fromkeys(record.method for record in records))
+
+    @property
+    def main_methods(self) -> tuple[str, ...]:
+        """At most two methods that a table or figure can show side by side.
+
+        The most complete one, and what it improves upon: the particle part of the simplest level
+        with the same solver.
+        """
+        if len(self.methods) <= 2:
+            return self.methods
+        last = max(self.thermal_conductivity, key=lambda record: record.rank)
+        same = [r for r in self.thermal_conductivity if r.solver == last.solver]
+        first = min(same, key=lambda record: record.rank)
+        return tuple(dict.fromkeys((first.method, last.method)))
+
+    @property
+    def is_ladder(self) -> bool:
+        """True where several levels, or the wave-like part, were computed."""
+        records = self.thermal_conductivity
+        return len({record.level for record in records}) > 1 or any(r.coherence for r in records)
 
     def conductivity(
         self, temperature: float = 300.0, method: str | None = None
@@ -378,6 +607,12 @@ def _from_results(results: Mapping[str, Any]) -> dict[str, Any]:
         "thermal_conductivity": tuple(
             ThermalConductivity.of(record) for record in results["thermal_conductivity"]
         ),
+        "renormalization": _all(Renormalization, results, "renormalization"),
+        "four_phonon": _all(FourPhononSum, results, "four_phonon"),
+        "rates": _all(RateSummary, results, "rates"),
+        "velocity_anisotropy": _all(VelocityAnisotropy, results, "velocity_anisotropy"),
+        "gruneisen": _all(GruneisenSummary, results, "gruneisen"),
+        "force_asymmetry": _all(ForceAsymmetry, results, "force_asymmetry"),
         "quality": tuple(QualityFlag(**record) for record in results["quality"]),
         "provenance": Provenance.of(results["provenance"]),
     }
@@ -385,6 +620,10 @@ def _from_results(results: Mapping[str, Any]) -> dict[str, Any]:
 
 def _optional(kind: type[_Record], record: Mapping[str, Any] | None) -> Any:
     return kind.of(record) if record else None
+
+
+def _all(kind: type[_Record], results: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    return tuple(kind.of(record) for record in results.get(name) or ())
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:
@@ -403,6 +642,15 @@ def _read_arrays(path: Path) -> dict[str, Any]:
                 if "phonons/mesh" in file
                 else None,
                 "modes": {name: _arrays(ModeTransport, transport[name]) for name in transport},
+                "levels": _levels(file["levels"]) if "levels" in file else {},
+                "gruneisen_modes": _arrays(GruneisenModes, file["gruneisen"])
+                if "gruneisen" in file
+                else None,
+                "renormalized_bands": {
+                    name: _arrays(RenormalizedBands, group)
+                    for name, group in file.get("renormalization", {}).items()
+                    if "bands_frequency" in group
+                },
             }
     except OSError as error:
         raise StoreError(
@@ -423,6 +671,59 @@ def _arrays(kind: type, group: h5py.Group) -> Any:
         else:
             raise KeyError(f"{group.name}/{item.name}")
     return kind(**values)
+
+
+def _levels(group: h5py.Group) -> dict[str, LevelTransport]:
+    """Return the levels, the simplest first; names that no level has are left out."""
+    found = {}
+    for name in (level for level in LEVELS if level in group):
+        folder = group[name]
+        required = ("temperature", "weight", "frequency", "group_velocity", "heat_capacity", "rate")
+        for item in required:
+            if item not in folder:
+                raise KeyError(f"{folder.name}/{item}")
+        found[name] = LevelTransport(
+            level=name,
+            **{item: np.asarray(folder[item][()], dtype=float) for item in required},
+            channels=_datasets(folder, "rates_by_channel"),
+            mode_conductivity=_datasets(folder, "mode_conductivity"),
+            coherence=np.asarray(folder["coherence"][()]) if "coherence" in folder else None,
+        )
+    return found
+
+
+def _datasets(folder: h5py.Group, name: str) -> dict[str, Array]:
+    if name not in folder:
+        return {}
+    return {key: np.asarray(item[()], dtype=float) for key, item in folder[name].items()}
+
+
+def _levels_of_first_version(values: Mapping[str, Any]) -> dict[str, LevelTransport]:
+    """Return the one level of a file of schema 1.0, whose arrays are grouped by solver."""
+    modes: Mapping[str, ModeTransport] = values.get("modes", {})
+    mesh: MeshPhonons | None = values.get("mesh")
+    if not modes or mesh is None:
+        return {}
+    first = modes.get("rta", next(iter(modes.values())))
+    channels = {
+        "three_phonon": first.rate if first.rate_three_phonon is None else first.rate_three_phonon
+    }
+    if first.rate_isotope is not None:
+        channels["isotope"] = first.rate_isotope
+    level = LEVELS[0]
+    return {
+        level: LevelTransport(
+            level=level,
+            temperature=first.temperature,
+            weight=mesh.weight,
+            frequency=mesh.frequency,
+            group_velocity=mesh.group_velocity,
+            heat_capacity=first.heat_capacity,
+            rate=first.rate,
+            channels=channels,
+            mode_conductivity={name: item.mode_conductivity for name, item in modes.items()},
+        )
+    }
 
 
 def _bands(group: h5py.Group) -> Bands:

@@ -141,3 +141,18 @@ def own_axis(run: RunData, target: TargetSetting, axis: str) -> str:
     simple = {"[100]": "a", "[010]": "b", "[001]": "c"}
     unsigned = label.replace("\u0305", "")
     return simple.get(unsigned, label)
+
+
+def errors_along(
+    run: RunData, record: ThermalConductivity, target: TargetSetting
+) -> dict[str, float] | None:
+    """Return the standard errors along the target axes; None where these are no axes of the run.
+
+    The errors are known along the run's own axes only: they can be renamed, not interpolated.
+    """
+    if record.standard_error is None:
+        return None
+    names = {axis: own_axis(run, target, axis) for axis in AXES}
+    if not set(names.values()) <= set(AXES):
+        return None
+    return {axis: record.standard_error[own] for axis, own in names.items()}

@@ -16,13 +16,45 @@ def citations_of(run: PhononRun) -> tuple[str, ...]:
         if run.potential["dispersion"]:
             keys += ["grimme2010", "grimme2011"]
         keys += ["ase", "symfc"]
-    keys += ["phonopy2023", "phono3py2015", "phono3py2023", "spglib", "seekpath"]
+    keys += ["phonopy2023", "spglib", "seekpath"]
     if run.force_constants.force_constants.dielectric:
         keys += ["gonze1997"]
-    if run.settings.isotope:
+    return tuple(dict.fromkeys([*keys, *_transport(run), *_renormalization(run)]))
+
+
+def _transport(run: PhononRun) -> list[str]:
+    """Return the keys of the scattering engine and of the transport equations."""
+    ladder = run.ladder
+    if not ladder.levels:
+        return []
+    parts = [part for level in ladder.levels for part in level.parts]
+    own = ladder.backend == "elphant"
+    design = run.force_constants.record["design"].get("third")
+    uses_phono3py = (
+        not own or run.force_constants.kind == "phono3py" or design == "finite-difference"
+    )
+    keys = ["phono3py2015", "phono3py2023"] if uses_phono3py else []
+    keys += ["maradudin1962"] if own else []
+    if any(part.rates_four_phonon is not None for part in parts):
+        keys += ["feng2016", "feng2017"]
+    if any(record["sampled"] for record in ladder.records.get("four_phonon", [])):
+        keys += ["guo2024"]
+    if any(part.rates_isotope is not None for part in parts):
         keys += ["tamura1983"]
-    if "bte" in run.conductivities:
-        keys += ["chaput2013"]
-    if run.settings.sigma_thz is None:
+    if any(level.solver == "bte" for level in ladder.levels):
+        keys += ["fugallo2013"] if own else ["chaput2013"]
+    if any(part.coherence is not None for part in parts):
+        keys += ["simoncelli2019", "simoncelli2022"]
+    if any(part.broadening == "tetrahedron" for part in parts):
         keys += ["blochl1994"]
-    return tuple(dict.fromkeys(keys))
+    return keys
+
+
+def _renormalization(run: PhononRun) -> list[str]:
+    variants = {solution.variant for solution in run.ladder.renormalizations}
+    keys = []
+    if any(variant.startswith("loop") for variant in variants):
+        keys += ["tadano2015"]
+    if any(variant.startswith("stochastic") for variant in variants):
+        keys += ["errea2014"]
+    return keys

@@ -1,4 +1,4 @@
-"""Files for other programs: what phonopy, phono3py or a spreadsheet can read of a run."""
+"""Files for other programs: what phonopy, phono3py, ShengBTE or a spreadsheet can read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elphant.phonon.adapters.export_files import write_exchange
+from elphant.phonon.adapters.shengbte_files import write_shengbte_files
 from elphant.store.atomic import translated_io_errors, write_text
 from elphant.store.run_directory import RunDirectory
 from elphant.tensors import matrix_to_voigt
@@ -20,19 +21,28 @@ VOIGT_NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
 def write_exchange_files(directory: RunDirectory, run: PhononRun) -> None:
-    """Write phonopy and phono3py files and ``tensors.csv`` into ``exchange/``."""
+    """Write phonopy, phono3py and ShengBTE files and ``tensors.csv`` into ``exchange/``."""
     with translated_io_errors(directory.exchange):
         directory.exchange.mkdir(parents=True, exist_ok=True)
-        write_exchange(directory.exchange, run.force_constants.force_constants, run.conductivities)
+        write_exchange(
+            directory.exchange, run.force_constants.force_constants, run.ladder.reference_results()
+        )
+        write_shengbte_files(run.force_constants.force_constants, directory.exchange / "shengbte")
     write_text(directory.exchange / "tensors.csv", _tensor_table(run))
 
 
 def _tensor_table(run: PhononRun) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["solver", "temperature_K", *(f"kappa_{ij}_W/mK" for ij in VOIGT_NAMES)])
-    for solver, result in run.conductivities.items():
-        for temperature, values in zip(result.temperatures, result.conductivity, strict=True):
-            voigt = matrix_to_voigt(np.asarray(values))
-            writer.writerow([solver, f"{temperature:g}", *(f"{v:.8g}" for v in voigt)])
+    names = [f"kappa_{ij}_W/mK" for ij in VOIGT_NAMES]
+    writer.writerow(["level", "solver", "coherence", "temperature_K", *names])
+    for level in run.ladder.levels:
+        for part, i, temperature in level.temperatures():
+            particle = np.asarray(part.conductivity[i])
+            tables = {"no": particle}
+            if part.coherence is not None:
+                tables["yes"] = particle + part.coherence[i]
+            for coherence, values in tables.items():
+                voigt = [f"{v:.8g}" for v in matrix_to_voigt(values)]
+                writer.writerow([level.level, level.solver, coherence, f"{temperature:g}", *voigt])
     return stream.getvalue()

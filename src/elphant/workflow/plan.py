@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elphant.config.models import RunConfig
 from elphant.crystal import Crystal, Frame, Symmetry, find_symmetry
@@ -18,10 +19,31 @@ from elphant.engine.progress import Progress
 from elphant.models.dielectric.born import read_born
 from elphant.phonon.conductivity import Solver
 from elphant.phonon.displacement import DisplacementPlan, plan_displacements, plan_gamma_check
+from elphant.phonon.force_constants import ForceConstants
+from elphant.phonon.levels import LevelSettings
+from elphant.workflow.ladder import check_orders
+from elphant.workflow.level_cost import (
+    BASE_BYTES,
+    TYPICAL_BATCHES,
+    TYPICAL_LOOP_ITERATIONS,
+    PlannedCrystal,
+    PlannedMesh,
+    four_phonon_cost,
+    level_memory,
+    loop_seconds,
+    solution_seconds,
+    three_phonon_seconds,
+)
 from elphant.workflow.potential_source import PotentialSource
 from elphant.workflow.run import Job, require_born_file
 from elphant.workflow.scattering_cost import scattering_cost
-from elphant.workflow.settings import conductivity_settings, displacement_settings
+from elphant.workflow.settings import (
+    conductivity_settings,
+    displacement_settings,
+    fourth_order,
+    level_settings,
+    planned_cutoff,
+)
 
 #: Evaluations of the unit cell that a relaxation to 1e-4 eV/Å usually takes.
 TYPICAL_RELAXATION_STEPS = 40
@@ -40,7 +62,7 @@ class RunPlan:
     heading : str
     lines : tuple of (stage, what, seconds)
     memory_gb : float
-        Estimated peak of the scattering stage.
+        Estimated peak of scattering and solution.
     memory_bound_gb : float
     """
 
@@ -57,11 +79,14 @@ class RunPlan:
     def text(self) -> str:
         """Return the plan for a reader."""
         rows = [self.heading]
-        rows += [f"{stage:16s} ~{_duration(s):>8s}  {what}" for stage, what, s in self.lines]
-        rows.append(f"{'total':16s} ~{_duration(self.seconds):>8s}  on this machine, one process")
+        rows += [f"{stage:18s} ~{_duration(s):>8s}  {what}" for stage, what, s in self.lines]
+        rows.append(
+            f"{'total':18s} ~{_duration(self.seconds):>8s}  on one core; good to a factor of two, "
+            "four-phonon sampling to a factor of four"
+        )
         fits = "fits" if self.memory_gb <= self.memory_bound_gb else "DOES NOT FIT"
         rows.append(
-            f"memory of the scattering stage ~{self.memory_gb:.1f} GB, {fits} into the bound of "
+            f"memory of scattering and solution ~{self.memory_gb:.1f} GB, {fits} into the bound of "
             f"{self.memory_bound_gb:.1f} GB"
         )
         rows.append("nothing was computed (--dry-run)")
@@ -80,14 +105,18 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
         For the same bad input that would stop the run itself.
     """
     require_born_file(config)
+    job.check(config)
     born = Path(config.phonons.born) if config.phonons.born else None
+    imported: ForceConstants | None = None
+    lines: list[PlanLine] = []
     if job.force_constants is not None:
         from elphant.phonon.adapters.import_files import load_force_constants
 
         imported = load_force_constants(job.force_constants, born)
+        check_orders(config, imported)
         crystal, lattice = imported.unitcell, imported.primitive_lattice
         n_supercell = 0 if imported.third is None else imported.third.shape[1]
-        lines: list[PlanLine] = []
+        n_second, speed = imported.second.shape[1], 0.0
         symmetry = find_symmetry(crystal, config.symmetry.tolerance)
     else:
         crystal = read_crystal(job.structure)
@@ -97,7 +126,38 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
         plans = _displacement_plans(crystal, symmetry, config)
         lattice = plans[0].primitive_matrix.T @ crystal.lattice
         n_supercell = next(p.supercell.n_atoms for p in plans if 3 in p.orders)
-        lines = _model_lines(crystal, plans, config, progress)
+        n_second = next(p.supercell.n_atoms for p in plans if 2 in p.orders)
+        lines, speed = _model_lines(crystal, plans, config, progress)
+    if imported is None or imported.has_third:
+        if config.conductivity.backend == "phono3py":
+            scattering, memory = _reference_line(crystal, symmetry, config, lattice, n_supercell)
+        else:
+            planned = (
+                PlannedCrystal.of(crystal, config.symmetry.tolerance, planned_cutoff(config))
+                if imported is None
+                else PlannedCrystal.of_force_constants(imported, config.symmetry.tolerance)
+            )
+            scattering, memory = _level_lines(planned, config, n_second / planned.n_atoms, speed)
+        lines += scattering
+    else:
+        memory = BASE_BYTES / 1e9
+    frame = Frame.of(crystal, symmetry)
+    return RunPlan(
+        heading=f"{crystal}; space group {frame.space_group}, setting {frame.setting}",
+        lines=tuple(lines),
+        memory_gb=memory,
+        memory_bound_gb=parse_memory(config.execution.memory),
+    )
+
+
+def _reference_line(
+    crystal: Crystal,
+    symmetry: Symmetry,
+    config: RunConfig,
+    lattice: NDArray[np.float64],
+    n_supercell: int,
+) -> tuple[list[PlanLine], float]:
+    """Return the line and the memory of phono3py as backend."""
     solver: Solver = "bte" if "bte" in config.conductivity.solver else "rta"
     settings = conductivity_settings(config, lattice, solver)
     n_primitive = round(crystal.n_atoms * abs(np.linalg.det(lattice)) / crystal.volume)
@@ -107,14 +167,87 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
         f"{solver.upper()} on a {mesh} mesh, about {cost.n_irreducible} irreducible q points, "
         f"{cost.n_branches} branches"
     )
-    lines.append(("scattering", what, cost.seconds))
-    frame = Frame.of(crystal, symmetry)
-    return RunPlan(
-        heading=f"{crystal}; space group {frame.space_group}, setting {frame.setting}",
-        lines=tuple(lines),
-        memory_gb=cost.memory_gb,
-        memory_bound_gb=parse_memory(config.execution.memory),
+    return [("scattering", what, cost.seconds)], cost.memory_gb
+
+
+def _level_lines(
+    crystal: PlannedCrystal, config: RunConfig, n_cells: float, seconds_per_atom: float
+) -> tuple[list[PlanLine], float]:
+    """Return one line per piece of work of every set of phonons, and the memory.
+
+    Parameters
+    ----------
+    n_cells : float
+        Primitive cells of the second-order supercell.
+    seconds_per_atom : float
+        Of an evaluation of the potential.
+    """
+    options, renormalization = config.conductivity, config.renormalization
+    orders = fourth_order(config)
+    temperatures = tuple(renormalization.temperatures or options.temperatures)
+    sets = [("ha", options.temperatures)]
+    lines: list[PlanLine] = []
+    if renormalization.method == "loop":
+        text = f"{len(temperatures)} temperatures, about {TYPICAL_LOOP_ITERATIONS} iterations each"
+        seconds = loop_seconds(crystal.n_modes, n_cells, len(temperatures))
+        lines.append(("scp-loop", text, seconds))
+    sampled = temperatures if renormalization.method == "stochastic" else ()
+    if renormalization.method == "loop" and renormalization.check:
+        sampled = (min(temperatures, key=lambda t: abs(t - 300.0)),)
+    for temperature in sampled:
+        batches = min(TYPICAL_BATCHES, renormalization.max_batches)
+        atoms = round(n_cells) * crystal.n_atoms
+        text = f"about {batches} batches of {renormalization.batch} supercells of {atoms} atoms"
+        seconds = batches * renormalization.batch * atoms * seconds_per_atom
+        lines.append((f"scp-{temperature:g}K", text, seconds))
+    if renormalization.method != "none":
+        sets += [(f"scp-{t:g}K", (t,)) for t in temperatures]
+    memory = 0.0
+    for name, chosen in sets:
+        settings = level_settings(config, crystal.lattice, chosen)
+        mesh = PlannedMesh.of(crystal, settings.mesh)
+        workers = config.execution.workers
+        peak = level_memory(crystal, mesh, settings, orders).peak(
+            1 if workers == "auto" else workers
+        )
+        memory = max(memory, peak)
+        lines += _scattering_lines(name, crystal, mesh, settings, config)
+    return lines, memory
+
+
+def _scattering_lines(
+    name: str,
+    crystal: PlannedCrystal,
+    mesh: PlannedMesh,
+    settings: LevelSettings,
+    config: RunConfig,
+) -> list[PlanLine]:
+    options = config.conductivity
+    n_t = len(settings.temperatures)
+    count = f"{n_t} temperatures" if n_t > 1 else f"{settings.temperatures[0]:g} K"
+    text = (
+        f"{'×'.join(str(n) for n in settings.mesh)} mesh, {mesh.n_irreducible} irreducible q "
+        f"points, {crystal.n_modes} branches, {count}"
     )
+    seconds = three_phonon_seconds(mesh, crystal.n_modes, settings)
+    lines: list[PlanLine] = [(f"three-ph-{name}", text, seconds)]
+    solutions = 1
+    if 4 in options.orders:
+        cost = four_phonon_cost(
+            mesh, crystal.n_modes, settings, tolerance=options.tolerance,
+            exact=options.sampling == "exact", max_rounds=options.max_rounds,
+        )  # fmt: skip
+        text = (
+            f"all {cost.draws} pairs per point"
+            if cost.exact
+            else f"perhaps {cost.draws} of {mesh.n_points**2} pairs per point for "
+            f"{100 * options.tolerance:g} % (as many as it takes)"
+        )
+        lines.append((f"four-ph-{name}", text, cost.seconds))
+        solutions = 2
+    seconds = solutions * solution_seconds(mesh, crystal.n_modes, settings)
+    text = f"{' and '.join(options.solver)}, {solutions} level{'s' if solutions > 1 else ''}"
+    return [*lines, (f"kappa-{name}", text, seconds)]
 
 
 def _displacement_plans(
@@ -129,7 +262,8 @@ def _displacement_plans(
 
 def _model_lines(
     crystal: Crystal, plans: list[DisplacementPlan], config: RunConfig, progress: Progress
-) -> list[PlanLine]:
+) -> tuple[list[PlanLine], float]:
+    """Return the lines of what the potential does, and its seconds per atom."""
     source = PotentialSource(config.potential, resolve_device(config.execution.device))
     try:
         with progress.task("measuring the speed of the potential", 2) as task:
@@ -141,10 +275,11 @@ def _model_lines(
         steps = min(TYPICAL_RELAXATION_STEPS, config.relaxation.max_steps)
         text = f"about {steps} steps of {crystal.n_atoms} atoms"
         lines.append(("relax", text, steps * crystal.n_atoms * per_atom))
-    return lines + [
+    lines += [
         (f"forces-{plan.label}", plan.summary(), plan.n_atom_evaluations * per_atom)
         for plan in plans
     ]
+    return lines, per_atom
 
 
 def _seconds_per_atom(

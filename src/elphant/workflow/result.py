@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from elphant.config.loading import build_config
 from elphant.crystal import Frame
 from elphant.engine.progress import Progress
 from elphant.errors import ConfigurationError, StoreError
@@ -17,6 +16,9 @@ from elphant.quality import SEVERITIES, QualityFlag
 from elphant.store.atomic import read_json
 from elphant.store.run_directory import RunDirectory
 from elphant.tensors import TransportTensor
+
+#: Levels of theory, the simplest first.
+LEVELS = ("HA+3ph", "HA+3,4ph", "SCP+3ph", "SCP+3,4ph")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +65,12 @@ class RunResult:
         return tuple(sorted({record["temperature"] for record in records}))
 
     def thermal_conductivity(
-        self, temperature: float = 300.0, solver: str | None = None
+        self,
+        temperature: float = 300.0,
+        solver: str | None = None,
+        *,
+        level: str | None = None,
+        coherence: bool | None = None,
     ) -> TransportTensor:
         """Return the conductivity tensor, W m⁻¹ K⁻¹.
 
@@ -73,6 +80,10 @@ class RunResult:
             One of :attr:`temperatures`.
         solver : {"rta", "bte"}, optional
             The most complete one that was run, if not given.
+        level : {"HA+3ph", "HA+3,4ph", "SCP+3ph", "SCP+3,4ph"}, optional
+            The same for the level of theory.
+        coherence : bool, optional
+            Whether the wave-like part is included; where it was computed, if not given.
 
         Raises
         ------
@@ -84,16 +95,29 @@ class RunResult:
             for record in self.content["thermal_conductivity"]
             if abs(record["temperature"] - temperature) < 1e-6
             and solver in (None, record["solver"])
+            and level in (None, record["level"])
+            and coherence in (None, record["coherence"])
         ]
         if not records:
-            solvers = sorted({record["solver"] for record in self.content["thermal_conductivity"]})
+            every = self.content["thermal_conductivity"]
+            solvers = sorted({record["solver"] for record in every})
+            levels = [name for name in LEVELS if any(r["level"] == name for r in every)]
             raise StoreError(
                 f"this run has no conductivity at {temperature:g} K"
-                + (f" with solver {solver!r}." if solver else "."),
+                + (f" with solver {solver!r}" if solver else "")
+                + (f" at level {level!r}" if level else "")
+                + ("" if coherence is None else f" {'with' if coherence else 'without'} coherence")
+                + ".",
                 fix=f"Available: {', '.join(f'{t:g} K' for t in self.temperatures) or 'none'}"
-                + (f"; solvers {', '.join(solvers)}." if solvers else "."),
+                + (f"; solvers {', '.join(solvers)}" if solvers else "")
+                + (f"; levels {' '.join(levels)}." if levels else "."),
             )
-        chosen = sorted(records, key=lambda record: str(record["solver"]))[0]  # bte before rta
+        chosen = max(
+            records,
+            key=lambda record: (
+                LEVELS.index(record["level"]), record["solver"] == "bte", record["coherence"],
+            ),
+        )  # fmt: skip
         values = np.array(chosen["cartesian"])
         return TransportTensor(values=values, unit=chosen["unit"], frame=self.frame)
 
@@ -107,7 +131,8 @@ class RunResult:
         for record in self.content["thermal_conductivity"]:
             axes = ", ".join(f"{axis} {value:.4g}" for axis, value in record["axes"].items())
             lines.append(
-                f"{record['temperature']:7.1f} K  {record['solver']:4s} {axes}  {record['unit']}"
+                f"{record['temperature']:7.1f} K  {record['level']:10s} {record['solver']:4s}"
+                f"{'+wave' if record['coherence'] else '':6s} {axes}  {record['unit']}"
             )
         lines += [f"{f.severity}: {f.message}" for f in self.flags if f.severity != "info"]
         return "\n".join(lines)
@@ -170,11 +195,7 @@ def run(
     )
     outcome = run_phonon_job(
         job,
-        build_config(
-            file=Path(config) if config else None,
-            flags={"preset": preset, **flags},
-            default_preset=job.default_preset,
-        ),
+        job.configuration(file=Path(config) if config else None, flags={"preset": preset, **flags}),
         output=Path(output) if output else None,
         progress=progress,
     )

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 import elphant
-from elphant.crystal import Crystal, Frame, Symmetry
-from elphant.phonon.conductivity import ConductivitySettings, ThermalConductivity
+from elphant.crystal import AXES, Crystal, Frame, Symmetry
+from elphant.phonon.conductivity import ThermalConductivity
+from elphant.phonon.renormalization import RenormalizedForceConstants
 from elphant.quality import QualityFlag, check_below
 from elphant.store.atomic import write_atomically, write_json
 from elphant.store.provenance import hardware, package_versions, peak_memory_gb
 from elphant.store.run_directory import RunDirectory
 from elphant.tensors import TransportTensor
+from elphant.workflow.analysis import Analysis
+from elphant.workflow.ladder import Ladder
 from elphant.workflow.stages.force_constants import ForceConstantsResult
 from elphant.workflow.stages.harmonic import HarmonicResult
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 #: Largest share of a tensor that symmetry would remove before it counts as a doubt.
 SYMMETRY_RESIDUAL_LIMIT = 1e-3
@@ -30,7 +33,7 @@ SYMMETRY_RESIDUAL_LIMIT = 1e-3
 #: Lists of the public schema that this version of the program does not fill yet.
 EMPTY_LISTS = (
     "effective_mass", "mobility", "seebeck", "electrical_conductivity",
-    "electronic_thermal_conductivity", "figure_of_merit", "lone_pairs", "force_asymmetry",
+    "electronic_thermal_conductivity", "figure_of_merit", "lone_pairs",
 )  # fmt: skip
 
 
@@ -46,9 +49,9 @@ class PhononRun:
         Records of the stages.
     force_constants : ForceConstantsResult
     harmonic : HarmonicResult
-    settings : ConductivitySettings
-    conductivities : dict
-        Solver name to result.
+    ladder : Ladder
+        Conductivities at all levels; empty without a third order.
+    analysis : Analysis
     flags : tuple of QualityFlag
     """
 
@@ -59,8 +62,8 @@ class PhononRun:
     potential: dict[str, Any] | None
     force_constants: ForceConstantsResult
     harmonic: HarmonicResult
-    settings: ConductivitySettings
-    conductivities: Mapping[str, ThermalConductivity]
+    ladder: Ladder
+    analysis: Analysis
     flags: Sequence[QualityFlag] = field(default_factory=tuple)
 
 
@@ -93,6 +96,9 @@ def write_results(directory: RunDirectory, run: PhononRun, record: RunRecord) ->
         "dielectric": _dielectric(run),
         "thermal_conductivity": tensors,
         "phonons": phonon_record(run),
+        "renormalization": run.ladder.records.get("renormalization", []),
+        "four_phonon": run.ladder.records.get("four_phonon", []),
+        **run.analysis.records,
         **{name: [] for name in EMPTY_LISTS},
         "band_gap": None,
         "quality": [flag.to_dict() for flag in (*run.flags, *flags)],
@@ -117,32 +123,35 @@ def structure_record(crystal: Crystal, symmetry: Symmetry) -> dict[str, Any]:
 
 
 def conductivity_records(run: PhononRun) -> tuple[list[dict[str, Any]], list[QualityFlag]]:
-    """Return one flat record per solver and temperature, and the symmetry check."""
+    """Return flat records of all levels, solvers and temperatures, and the symmetry check."""
     rotations = run.symmetry.cartesian_rotations(run.crystal.lattice)
-    settings, records, worst = run.settings, [], 0.0
-    for solver, result in run.conductivities.items():
-        for temperature, values in zip(result.temperatures, result.conductivity, strict=True):
-            raw = TransportTensor(values=values, unit="W m^-1 K^-1", frame=run.frame)
-            tensor, residual = raw.symmetrized(rotations)
-            worst = max(worst, residual)
-            records.append(
-                {
-                    "temperature": float(temperature),
-                    "level": "HA+3ph",
-                    "solver": solver,
-                    "coherence": False,
-                    **tensor.to_dict(),
-                    "standard_error": None,
-                    "symmetry_residual": residual,
-                    "mesh": list(settings.mesh),
-                    "isotope": settings.isotope,
-                    "boundary_mfp_um": settings.boundary_mfp_um,
-                    "broadening": "tetrahedron"
-                    if settings.sigma_thz is None
-                    else f"gaussian {settings.sigma_thz:g} THz",
-                    "degenerate_average": settings.degenerate_average,
-                }
-            )
+    records, worst = [], 0.0
+    for level in run.ladder.levels:
+        for part, i, temperature in level.temperatures():
+            for coherence in (False, True) if part.coherence is not None else (False,):
+                values = np.array(part.conductivity[i])
+                if coherence and part.coherence is not None:
+                    values += part.coherence[i]
+                raw = TransportTensor(values=values, unit="W m^-1 K^-1", frame=run.frame)
+                tensor, residual = raw.symmetrized(rotations)
+                worst = max(worst, residual)
+                records.append(
+                    {
+                        "temperature": temperature,
+                        "level": level.level,
+                        "solver": level.solver,
+                        "coherence": coherence,
+                        "renormalization": level.variant,
+                        **tensor.to_dict(),
+                        "standard_error": _axes(part.standard_error_axes, i),
+                        "symmetry_residual": residual,
+                        "mesh": list(part.mesh),
+                        "isotope": part.rates_isotope is not None,
+                        "boundary_mfp_um": part.boundary_mfp_um,
+                        "broadening": part.broadening,
+                        "degenerate_average": run.ladder.degenerate_average,
+                    }
+                )
     if not records:
         return [], []
     flag = check_below(
@@ -153,6 +162,12 @@ def conductivity_records(run: PhononRun) -> tuple[list[dict[str, Any]], list[Qua
         "norm",
     )
     return records, [flag]
+
+
+def _axes(values: NDArray[np.float64] | None, index: int) -> dict[str, float] | None:
+    if values is None:
+        return None
+    return dict(zip(AXES, values[index].tolist(), strict=True))
 
 
 def phonon_record(run: PhononRun) -> dict[str, Any]:
@@ -194,10 +209,10 @@ def write_data(directory: RunDirectory, run: PhononRun) -> None:
     with h5py.File(buffer, "w") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION
         _write_harmonic(file, run.harmonic)
-        if run.conductivities:
-            _write_mesh(file, next(iter(run.conductivities.values())))
-        for solver, result in run.conductivities.items():
-            _write_conductivity(file, f"thermal_conductivity/{solver}", result)
+        _write_levels(file, run.ladder)
+        _write_renormalization(file, run.ladder)
+        for name, values, unit, axes in run.analysis.arrays:
+            _put(file, name, values, unit, axes)
     write_atomically(directory.data, lambda stream: stream.write(buffer.getvalue()))
 
 
@@ -216,25 +231,97 @@ def _write_harmonic(file: Any, harmonic: HarmonicResult) -> None:
         _put(file, f"{dos}/element/{name}", values, "states/THz/cell", "frequency")
 
 
-def _write_mesh(file: Any, result: ThermalConductivity) -> None:
+def _write_levels(file: Any, ladder: Ladder) -> None:
+    if not ladder.levels:
+        return
+    first = ladder.levels[0].parts[0]
     group = "phonons/mesh"
-    _put(file, f"{group}/q_point", result.q_points, "1", "q, abc*")
-    _put(file, f"{group}/weight", result.weights, "1", "q")
-    _put(file, f"{group}/frequency", result.frequencies, "THz", "q, mode")
-    _put(file, f"{group}/group_velocity", result.group_velocities, "Å THz", "q, mode, xyz")
+    _put(file, f"{group}/q_point", first.q_points, "1", "q, abc*")
+    _put(file, f"{group}/weight", first.weights, "1", "q")
+    _put(file, f"{group}/frequency", first.frequencies, "THz", "q, mode")
+    _put(file, f"{group}/group_velocity", first.group_velocities, "Å THz", "q, mode, xyz")
+    for level in ladder.levels:
+        group = f"levels/{level.level}"
+        if group not in file:
+            _write_rates(file, group, level.parts)
+        values = np.concatenate([part.mode_conductivity for part in level.parts])
+        axes = "temperature, q, mode, xyz, xyz"
+        _put(file, f"{group}/mode_conductivity/{level.solver}", values, "W m^-1 K^-1", axes)
+        values = np.concatenate([part.conductivity for part in level.parts])
+        name = f"{group}/conductivity/{level.solver}"
+        _put(file, name, values, "W m^-1 K^-1", "temperature, xyz, xyz")
 
 
-def _write_conductivity(file: Any, group: str, result: ThermalConductivity) -> None:
-    _put(file, f"{group}/temperature", result.temperatures, "K", "temperature")
-    _put(file, f"{group}/heat_capacity", result.heat_capacities, "eV/K", "temperature, q, mode")
-    _put(file, f"{group}/rate", result.rates, "ps^-1", "temperature, q, mode")
-    three = result.rates_three_phonon
-    _put(file, f"{group}/rate_three_phonon", three, "ps^-1", "temperature, q, mode")
-    if result.rates_isotope is not None:
-        _put(file, f"{group}/rate_isotope", result.rates_isotope, "ps^-1", "q, mode")
-    mode, axes = result.mode_conductivity, "temperature, q, mode, xyz, xyz"
-    _put(file, f"{group}/mode_conductivity", mode, "W m^-1 K^-1", axes)
-    _put(file, f"{group}/conductivity", result.conductivity, "W m^-1 K^-1", "temperature, xyz, xyz")
+def _write_rates(file: Any, group: str, parts: Sequence[ThermalConductivity]) -> None:
+    """Write what all solvers of a level share."""
+
+    def together(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    several = len(parts) > 1
+    per_mode = "temperature, q, mode"
+    phonons = {"frequency": ("frequencies", "THz"), "group_velocity": ("group_velocities", "Å THz")}
+    for name, (attribute, unit) in phonons.items():
+        values = np.array([getattr(part, attribute) for part in parts])
+        axes = "temperature, q, mode" if several else "q, mode"
+        axes += ", xyz" if name == "group_velocity" else ""
+        _put(file, f"{group}/{name}", values if several else values[0], unit, axes)
+    _put(file, f"{group}/weight", parts[0].weights, "1", "q")
+    _put(file, f"{group}/temperature", together("temperatures"), "K", "temperature")
+    _put(file, f"{group}/heat_capacity", together("heat_capacities"), "eV/K", per_mode)
+    _put(file, f"{group}/rate", together("rates"), "ps^-1", per_mode)
+    for channel, values in rates_by_channel(parts).items():
+        _put(file, f"{group}/rates_by_channel/{channel}", values, "ps^-1", per_mode)
+    if parts[0].rates_four_phonon_error is not None:
+        error = together("rates_four_phonon_error")
+        _put(file, f"{group}/rate_four_phonon_error", error, "ps^-1", per_mode)
+    if parts[0].mode_coherence is not None:
+        wave = together("mode_coherence")
+        _put(file, f"{group}/coherence", wave, "W m^-1 K^-1", f"{per_mode}, xyz, xyz")
+
+
+def rates_by_channel(
+    parts: Sequence[ThermalConductivity],
+) -> dict[str, NDArray[np.float64]]:
+    """Return rates by process, (n_t, n_q, n_modes) ps⁻¹ each, over all temperatures of a level."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for part in parts:
+        shape = part.rates.shape
+        three, four = part.rates_three_phonon, part.rates_four_phonon
+        channels = {
+            "three_phonon": three,
+            "isotope": part.rates_isotope,
+            "boundary": part.rates_boundary,
+        }
+        if part.rates_emission is not None:
+            channels["three_phonon_emission"] = part.rates_emission
+            channels["three_phonon_absorption"] = three - part.rates_emission
+        if four is not None:
+            channels["four_phonon"] = four.sum(axis=1)
+            for i, name in enumerate(("recombination", "redistribution", "splitting")):
+                channels[f"four_phonon_{name}"] = four[:, i]
+        for name, values in channels.items():
+            if values is not None:
+                found.setdefault(name, []).append(np.broadcast_to(values, shape))
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _write_renormalization(file: Any, ladder: Ladder) -> None:
+    by_variant: dict[str, list[RenormalizedForceConstants]] = {}
+    for solution in ladder.renormalizations:
+        by_variant.setdefault(solution.variant, []).append(solution)
+    for variant, solutions in by_variant.items():
+        group, modes = f"renormalization/{variant}", "temperature, q, mode"
+        temperatures = [s.temperature for s in solutions]
+        _put(file, f"{group}/temperature", temperatures, "K", "temperature")
+        _put(file, f"{group}/q_point", solutions[0].q_points, "1", "q, abc*")
+        before = solutions[0].frequencies_before
+        _put(file, f"{group}/frequency_before", before, "THz", "q, mode")
+        after = [s.frequencies_after for s in solutions]
+        _put(file, f"{group}/frequency_after", after, "THz", modes)
+        second = [s.force_constants.second for s in solutions]
+        axes = "temperature, atom, supercell atom, xyz, xyz"
+        _put(file, f"{group}/second", second, "eV Å^-2", axes)
 
 
 def _put(file: Any, name: str, values: ArrayLike, units: str, axes: str) -> None:

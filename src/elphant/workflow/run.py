@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from elphant.config.loading import to_yaml
+import numpy as np
+
+from elphant.config.loading import build_config, to_yaml
 from elphant.config.models import RunConfig
 from elphant.crystal import Crystal, Frame, Symmetry, find_symmetry
 from elphant.crystal.io import read_crystal, write_structure_files
@@ -22,8 +24,9 @@ from elphant.engine.shard import Shard
 from elphant.errors import ConfigurationError, StoreError, StructureError
 from elphant.models.dielectric.born import read_born
 from elphant.phonon.adapters.import_sources import locate
-from elphant.phonon.conductivity import ConductivitySettings, Solver, ThermalConductivity
-from elphant.quality import SEVERITIES, QualityFlag
+from elphant.phonon.conductivity import Solver, ThermalConductivity
+from elphant.phonon.displacement import DisplacementPlan
+from elphant.quality import QualityFlag
 from elphant.store.atomic import (
     canonical_json,
     read_json,
@@ -34,12 +37,27 @@ from elphant.store.atomic import (
     write_text,
 )
 from elphant.store.run_directory import RunDirectory, run_name
+from elphant.workflow.analysis import analyse
 from elphant.workflow.citations import citations_of
 from elphant.workflow.context import OtherShardsPending, RunContext
 from elphant.workflow.exchange import write_exchange_files
+from elphant.workflow.ladder import (
+    Ladder,
+    LevelResult,
+    check_orders,
+    compute_ladder,
+    worst_flags,
+)
+from elphant.workflow.level_cost import PlannedCrystal, require_mesh_memory
 from elphant.workflow.potential_source import PotentialSource
 from elphant.workflow.results import PhononRun, RunRecord, write_results
-from elphant.workflow.settings import conductivity_settings, harmonic_mesh
+from elphant.workflow.settings import (
+    conductivity_settings,
+    fourth_order,
+    harmonic_mesh,
+    level_settings,
+    planned_cutoff,
+)
 from elphant.workflow.stages.displace import displace_stage
 from elphant.workflow.stages.force_constants import (
     ForceConstantsResult,
@@ -54,7 +72,7 @@ from elphant.workflow.stages.scattering import (
     scattering_stage,
     with_solver,
 )
-from elphant.workflow.transport_checks import transport_flags
+from elphant.workflow.transport_checks import CHECKED_TEMPERATURE, transport_flags
 
 logger = logging.getLogger(__name__)
 
@@ -90,9 +108,33 @@ class RunOutcome:
     computed: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhononInputs:
+    """Where the phonon stages start.
+
+    Attributes
+    ----------
+    crystal, symmetry
+        The structure that is used.
+    source : ForceConstantsResult
+    plans : sequence of DisplacementPlan
+        Empty for given force constants.
+    model : PotentialSource or None
+        None for given force constants.
+    """
+
+    crystal: Crystal
+    symmetry: Symmetry
+    source: ForceConstantsResult
+    plans: Sequence[DisplacementPlan] = ()
+    model: PotentialSource | None = None
+
+
 #: Preset used when the user names none.
 DEFAULT_PRESET = "quick"
-DEFAULT_PRESET_FOR_FORCE_CONSTANTS = "phono3py"
+
+#: Preset for files of these kinds, whose users know the numbers of that program.
+PRESET_OF_FILES = {"phono3py": "phono3py", "phonopy": "phono3py", "FORCE_SETS": "phono3py"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +161,14 @@ class Job:
 
     @property
     def default_preset(self) -> str:
-        """Preset of this job when the user names none."""
-        if self.force_constants is not None:
-            return DEFAULT_PRESET_FOR_FORCE_CONSTANTS
-        return DEFAULT_PRESET
+        """Preset of this job when the user names none.
+
+        phono3py's conventions for its own files and those of phonopy; elphant's engine for a
+        structure and for files of ShengBTE.
+        """
+        if self.force_constants is None or not self.force_constants.exists():
+            return DEFAULT_PRESET
+        return PRESET_OF_FILES.get(locate(self.force_constants).kind, DEFAULT_PRESET)
 
     @property
     def label(self) -> str:
@@ -131,6 +177,57 @@ class Job:
         if isinstance(source, str | Path):
             return run_name(source)
         return read_crystal(source).formula
+
+    def configuration(
+        self, *, file: Path | None = None, flags: Mapping[str, Any] | None = None
+    ) -> RunConfig:
+        """Return the configuration, with the preset that suits this job.
+
+        Files of phono3py get its conventions, unless the options ask for what it cannot do: then
+        they get elphant's engine.
+
+        Raises
+        ------
+        ConfigurationError
+            For options that are unknown, wrong, or contradict each other or the job.
+        """
+        config = build_config(file=file, flags=flags, default_preset=DEFAULT_PRESET)
+        if self.default_preset != DEFAULT_PRESET and not beyond_phono3py(config):
+            config = build_config(file=file, flags=flags, default_preset=self.default_preset)
+        self.check(config)
+        return config
+
+    def check(self, config: RunConfig) -> None:
+        """Refuse at once what contradicts itself.
+
+        Raises
+        ------
+        ConfigurationError
+            If the backend cannot do what is wanted, or the stochastic variant has no potential.
+        """
+        if config.conductivity.backend == "phono3py" and beyond_phono3py(config):
+            raise ConfigurationError(
+                "phono3py as backend computes three-phonon scattering of harmonic phonons only.",
+                fix="Leave --orders 3,4 and --scp out, or use --set conductivity.backend=elphant.",
+            )
+        if self.force_constants is not None and needs_potential(config):
+            raise ConfigurationError(
+                "stochastic self-consistent phonons need a potential.",
+                "They rest on forces of supercells drawn at the temperature.",
+                "Start from a structure file, or use --scp (renormalization.method=loop, "
+                "renormalization.check=false).",
+            )
+
+
+def beyond_phono3py(config: RunConfig) -> bool:
+    """Return whether the options ask for what phono3py as backend does not do."""
+    return config.conductivity.orders != (3,) or config.renormalization.method != "none"
+
+
+def needs_potential(config: RunConfig) -> bool:
+    """Return whether forces are needed beyond those of the displacements."""
+    options = config.renormalization
+    return options.method == "stochastic" or (options.method == "loop" and options.check)
 
 
 def run_phonon_job(
@@ -155,8 +252,11 @@ def run_phonon_job(
     if job.force_constants is not None:
         locate(job.force_constants)
     require_born_file(config)
+    job.check(config)
     device = resolve_device(config.execution.device)
     memory_gb = parse_memory(config.execution.memory)
+    if crystal is not None:
+        require_planned_memory(config, crystal, memory_gb)
     directory = RunDirectory.create(output or Path(f"{job.label}.run"))
     context = RunContext(
         directory=directory,
@@ -199,6 +299,30 @@ def require_born_file(config: RunConfig) -> None:
         )
 
 
+def require_planned_memory(config: RunConfig, crystal: Crystal, memory_gb: float) -> None:
+    """Refuse a mesh that will not fit before anything is computed.
+
+    The mesh, the branches and the temperatures are known before the forces are.
+
+    Raises
+    ------
+    ResourceError
+        With the mesh that would fit.
+    """
+    if config.conductivity.backend == "elphant":
+        tolerance = config.symmetry.tolerance
+        planned = PlannedCrystal.of(crystal, tolerance, planned_cutoff(config))
+        _require_memory(config, planned, memory_gb)
+
+
+def _require_memory(config: RunConfig, crystal: PlannedCrystal, memory_gb: float) -> None:
+    settings = level_settings(config, crystal.lattice, config.conductivity.temperatures)
+    workers = config.execution.workers
+    require_mesh_memory(
+        crystal, settings, memory_gb, fourth_order(config), 1 if workers == "auto" else workers
+    )
+
+
 def command_line() -> str:
     """Return the command that started this process, ready to paste."""
     program = Path(sys.argv[0])
@@ -214,37 +338,48 @@ def command_line() -> str:
 def _compute(
     context: RunContext, job: Job, crystal: Crystal | None
 ) -> tuple[PhononRun, Mapping[str, str]]:
-    relaxation = potential = None
     if crystal is None:
         assert job.force_constants is not None
         source, input_record = _imported(context, job.force_constants)
         crystal = source.force_constants.unitcell
         symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
+        context.flags.extend(source.flags)
+        constants = source.force_constants
+        check_orders(context.config, constants)
+        if constants.has_third and context.config.conductivity.backend == "elphant":
+            tolerance = context.config.symmetry.tolerance
+            planned = PlannedCrystal.of_force_constants(constants, tolerance)
+            _require_memory(context.config, planned, context.memory_gb)
+        inputs = PhononInputs(crystal=crystal, symmetry=symmetry, source=source)
+        run = _phonons(context, inputs, None, None)
     else:
         input_record = _input_record(job.structure, crystal)
         _keep_input(context, job.structure, crystal)
         model = PotentialSource(context.config.potential, context.device)
         try:
             relaxed = relax_stage(context, crystal, model)
-            crystal, relaxation, potential = relaxed.crystal, relaxed.record, relaxed.card
             context.flags.extend(relaxed.flags)
-            symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
-            source = _fitted(context, crystal, symmetry, model)
+            symmetry = find_symmetry(relaxed.crystal, context.config.symmetry.tolerance)
+            source, plans = _fitted(context, relaxed.crystal, symmetry, model)
+            context.flags.extend(source.flags)
+            inputs = PhononInputs(
+                crystal=relaxed.crystal, symmetry=symmetry, source=source, plans=plans, model=model
+            )
+            run = _phonons(context, inputs, relaxed.record, relaxed.card)
         finally:
             model.close()
-    context.flags.extend(source.flags)
-    return _phonons(context, crystal, symmetry, source, relaxation, potential), input_record
+    return run, input_record
 
 
 def _fitted(
     context: RunContext, crystal: Crystal, symmetry: Symmetry, model: PotentialSource
-) -> ForceConstantsResult:
+) -> tuple[ForceConstantsResult, Sequence[DisplacementPlan]]:
     born = context.config.phonons.born
     dielectric = read_born(Path(born), crystal, symmetry) if born else None
     plans = displace_stage(context, crystal, symmetry)
     computed = _all_forces(context, plans, model)
     forces, keys = [pair[0] for pair in computed], [pair[1] for pair in computed]
-    return fit_stage(context, crystal, plans, forces, keys, dielectric)
+    return fit_stage(context, crystal, plans, forces, keys, dielectric), plans
 
 
 def _all_forces(context: RunContext, plans: Any, model: PotentialSource) -> list[Any]:
@@ -269,28 +404,24 @@ def _imported(context: RunContext, path: Path) -> tuple[ForceConstantsResult, Ma
 
 def _phonons(
     context: RunContext,
-    crystal: Crystal,
-    symmetry: Symmetry,
-    source: ForceConstantsResult,
+    inputs: PhononInputs,
     relaxation: dict[str, Any] | None,
     potential: dict[str, Any] | None,
 ) -> PhononRun:
     """Run all stages that start from force constants."""
-    primitive = source.force_constants.primitive_lattice
-    mesh = harmonic_mesh(context.config, primitive)
+    crystal, symmetry, source = inputs.crystal, inputs.symmetry, inputs.source
+    mesh = harmonic_mesh(context.config, source.force_constants.primitive_lattice)
     harmonic = harmonic_stage(context, source, symmetry, mesh)
     context.flags.extend(harmonic.flags)
-    # The rates of the full equation serve the relaxation-time approximation as well.
-    main: Solver = "bte" if "bte" in context.config.conductivity.solver else "rta"
-    settings = conductivity_settings(context.config, primitive, main)
-    if source.force_constants.third is None:
-        conductivities: dict[str, ThermalConductivity] = {}
-        context.flags.append(NO_THIRD_ORDER)
+    ladder = Ladder()
+    if source.force_constants.has_third:
+        ladder = _ladder(context, inputs)
+        context.flags.extend(ladder.flags)
+        context.flags.extend(transport_flags(_highest(ladder), crystal))
     else:
-        conductivities = _conductivities(context, source, settings)
-        context.flags.extend(_distinct(conductivities.values()))
-        context.flags.extend(transport_flags(_particle_picture(conductivities), crystal))
-    context.flags.extend(preset_flags(context.config))
+        context.flags.append(NO_THIRD_ORDER)
+    analysis = analyse(context, crystal, symmetry, source, inputs.plans, ladder, inputs.model)
+    context.flags.extend(preset_flags(context.config, given=inputs.model is None))
     return PhononRun(
         crystal=crystal,
         symmetry=symmetry,
@@ -299,37 +430,59 @@ def _phonons(
         potential=potential,
         force_constants=source,
         harmonic=harmonic,
-        settings=settings,
-        conductivities=conductivities,
+        ladder=ladder,
+        analysis=analysis,
         flags=tuple(context.flags),
     )
 
 
-def _conductivities(
-    context: RunContext, source: ForceConstantsResult, settings: ConductivitySettings
-) -> dict[str, ThermalConductivity]:
+def _ladder(context: RunContext, inputs: PhononInputs) -> Ladder:
+    """Return the conductivity at all levels, with the engine that was asked for."""
+    options, source = context.config.conductivity, inputs.source
+    if options.backend == "elphant":
+        return compute_ladder(context, source, inputs.model)
+    # The rates of the full equation serve the relaxation-time approximation as well.
+    main: Solver = "bte" if "bte" in options.solver else "rta"
+    primitive = source.force_constants.primitive_lattice
+    settings = conductivity_settings(context.config, primitive, main)
     block, key = scattering_stage(context, source, settings)
-    return {
+    results = {
         solver: conductivity_stage(context, source, with_solver(settings, solver), block, key)
-        for solver in context.config.conductivity.solver
+        for solver in options.solver
     }
+    return Ladder(
+        levels=tuple(
+            LevelResult(level="HA+3ph", solver=solver, parts=(result,))
+            for solver, result in results.items()
+        ),
+        backend="phono3py",
+        degenerate_average=settings.degenerate_average,
+        flags=tuple(worst_flags(flag for result in results.values() for flag in result.flags)),
+    )
 
 
-def _particle_picture(conductivities: Mapping[str, ThermalConductivity]) -> ThermalConductivity:
-    """Return the result whose mode conductivities are the relaxation-time ones, if there is one."""
-    return conductivities.get("rta", next(iter(conductivities.values())))
+def _highest(ladder: Ladder) -> ThermalConductivity:
+    """Return the most complete level near 300 K, if possible in the relaxation-time approximation.
+
+    Its mode conductivities are positive, which the checks of the particle picture rely on.
+    """
+    last = ladder.levels[-1].level
+    level = ladder.result(last, "rta") or ladder.levels[-1]
+    return min(
+        level.parts, key=lambda part: float(np.abs(part.temperatures - CHECKED_TEMPERATURE).min())
+    )
 
 
-def preset_flags(config: RunConfig) -> list[QualityFlag]:
-    """Return the doubt that comes with unconverged settings."""
-    if config.preset != "quick":
+def preset_flags(config: RunConfig, *, given: bool = False) -> list[QualityFlag]:
+    """Return the doubt that comes with unconverged settings; ``given``: of force constants."""
+    if config.preset != "quick" or (given and config.conductivity.mesh is not None):
         return []
+    what = "the q mesh is" if given else "supercells, cut-off and q mesh are"
     return [
         QualityFlag(
             name="preset",
             severity="warning",
-            message="quick preset: supercells, cut-off and q mesh are not converged; use it to "
-            "look, not to publish",
+            message=f"quick preset: {what} not converged; use it to look, not to publish",
         )
     ]
 
@@ -360,7 +513,7 @@ def _publish(
         input_sha256=input_record["input_sha256"],
         preset=context.config.preset,
         run_key=run_key,
-        seeds={"displacements": context.config.displacements.seed} if run.potential else {},
+        seeds=_seeds(context.config, run),
         timings=dict(context.timings),
         citations=citations_of(run),
     )
@@ -369,6 +522,14 @@ def _publish(
     write_json(directory.publication, {"run_key": run_key, "files": digests})
     directory.append_log("run finished", computed=context.computed)
     return results
+
+
+def _seeds(config: RunConfig, run: PhononRun) -> dict[str, int]:
+    """Return the seeds of everything that was drawn."""
+    seeds = {"displacements": config.displacements.seed} if run.potential else {}
+    if any(record["sampled"] for record in run.ladder.records.get("four_phonon", [])):
+        seeds["four_phonon"] = config.conductivity.sampling_seed
+    return seeds
 
 
 def _published(directory: RunDirectory, run_key: str) -> dict[str, Any] | None:
@@ -403,14 +564,3 @@ def _input_record(structure: Any, crystal: Crystal) -> dict[str, str]:
         path = Path(structure)
         return {"input_file": str(path), "input_sha256": sha256_of_file(path)}
     return {"input_file": type(structure).__name__, "input_sha256": crystal.digest()}
-
-
-def _distinct(conductivities: Any) -> list[QualityFlag]:
-    """Return the flags of all solvers, one per name: the worst."""
-    flags: dict[str, QualityFlag] = {}
-    for result in conductivities:
-        for flag in result.flags:
-            known = flags.setdefault(flag.name, flag)
-            if SEVERITIES.index(flag.severity) > SEVERITIES.index(known.severity):
-                flags[flag.name] = flag
-    return list(flags.values())

@@ -1,4 +1,4 @@
-"""Rough cost of the phonon stages, for ``--dry-run``: counts are exact, times are estimates."""
+"""Rough cost of phono3py as backend, for ``--dry-run``: counts are exact, times are estimates."""
 
 from __future__ import annotations
 

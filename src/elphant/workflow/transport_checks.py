@@ -25,13 +25,14 @@ def transport_flags(result: ThermalConductivity, crystal: Crystal) -> list[Quali
     particle must fly farther than one bond); the rate against the frequency (an oscillation must
     live for more than a radian); and the rate against the average spacing of the branches,
     ``1/tau > omega_max / (3 n_atoms)``, beyond which waves tunnel between branches (M. Simoncelli,
-    N. Marzari and F. Mauri, Phys. Rev. X 12, 041011 (2022)) and the coherence conductivity, which
-    is not part of this level of theory, counts.
+    N. Marzari and F. Mauri, Phys. Rev. X 12, 041011 (2022)) and the coherence conductivity counts:
+    that is a doubt only where it was not computed.
 
     Parameters
     ----------
     result : ThermalConductivity
-        Relaxation-time result: each mode's share of the conductivity is then positive.
+        Relaxation-time result: each mode's share of the conductivity is then positive. The last
+        check looks whether it holds a coherence conductivity.
     crystal : Crystal
     """
     at = int(np.argmin(np.abs(result.temperatures - CHECKED_TEMPERATURE)))
@@ -51,6 +52,29 @@ def transport_flags(result: ThermalConductivity, crystal: Crystal) -> list[Quali
     short = float(share[alive & (path < bond)].sum())
     damped = float((modes * (rates > omega)).sum() / n_modes)
     wavelike = float((modes * (rates > spacing)).sum() / n_modes)
+    waves = (
+        f"{100 * wavelike:.1f} % of the modes at {kelvin} have a rate above the mean branch "
+        f"spacing ({spacing:.2f} ps⁻¹); "
+    )
+    if result.coherence is None:
+        wave_like = check_below(
+            "wave_like_transport",
+            wavelike,
+            SHARE_LIMIT,
+            waves + "the wave-like (coherence) conductivity, not included here, may add to these "
+            "numbers (--coherence, with elphant's own engine)",
+        )
+    else:
+        total = float(np.trace(result.conductivity[at] + result.coherence[at]))
+        part = float(np.trace(result.coherence[at])) / total
+        wave_like = QualityFlag(
+            name="wave_like_transport",
+            severity="info",
+            message=waves + f"the wave-like (coherence) conductivity is {100 * part:.1f} % of the "
+            "total and has levels of its own",
+            value=wavelike,
+            threshold=SHARE_LIMIT,
+        )
     return [
         check_below(
             "mean_free_path",
@@ -67,12 +91,5 @@ def transport_flags(result: ThermalConductivity, crystal: Crystal) -> list[Quali
             f"{100 * damped:.1f} % of the modes at {kelvin} decay within one radian of their "
             "oscillation",
         ),
-        check_below(
-            "wave_like_transport",
-            wavelike,
-            SHARE_LIMIT,
-            f"{100 * wavelike:.1f} % of the modes at {kelvin} have a rate above the mean branch "
-            f"spacing ({spacing:.2f} ps⁻¹); the wave-like (coherence) conductivity, not included "
-            "here, may add to these numbers",
-        ),
+        wave_like,
     ]

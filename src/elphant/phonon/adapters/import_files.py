@@ -1,4 +1,4 @@
-"""Force constants from the files of phonopy and phono3py.
+"""Force constants from the files of phonopy, phono3py, ShengBTE and FourPhonon.
 
 Nothing is looked up in the current directory: only the path the user gave, and files beside it.
 Force sets are turned into force constants as phonopy and phono3py do it by default (finite
@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ Array = NDArray[np.float64]
 
 
 def load_force_constants(path: str | Path, born: str | Path | None = None) -> ForceConstants:
-    """Return the force constants of a phonopy or phono3py calculation.
+    """Return the force constants of a phonopy, phono3py, ShengBTE or FourPhonon calculation.
 
     Parameters
     ----------
@@ -60,6 +61,11 @@ def load_force_constants(path: str | Path, born: str | Path | None = None) -> Fo
             result = _load_phono3py(source)
         elif source.kind == "phonopy":
             result = _load_phonopy(source)
+        elif source.kind == "shengbte":
+            from elphant.phonon.adapters.shengbte_files import load_shengbte
+
+            result = load_shengbte(source)
+            check_separation(result.unitcell)
         else:
             result = _load_force_sets(source)
     dielectric = result.dielectric
@@ -68,16 +74,7 @@ def load_force_constants(path: str | Path, born: str | Path | None = None) -> Fo
         file = Path(born) if born is not None else beside
         dielectric = read_born(file, result.unitcell, find_symmetry(result.unitcell))
     logger.info("force constants read from %s (%s)", source.path, source.kind)
-    return ForceConstants(
-        unitcell=result.unitcell,
-        primitive_matrix=result.primitive_matrix,
-        supercell_matrix_second=result.supercell_matrix_second,
-        second=result.second,
-        supercell_matrix_third=result.supercell_matrix_third,
-        third=result.third,
-        dielectric=dielectric,
-        source="imported",
-    )
+    return replace(result, dielectric=dielectric, source="imported")
 
 
 @contextmanager

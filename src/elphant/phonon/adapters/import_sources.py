@@ -1,4 +1,4 @@
-"""Which files of a phonopy or phono3py calculation lie at a path."""
+"""Which files of a phonopy, phono3py or ShengBTE calculation lie at a path."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from typing import Any
 from elphant.errors import StoreError
 
 _COMPRESSIONS = ("", ".xz", ".lzma", ".gz")
-_SHENGBTE = ("FORCE_CONSTANTS_3RD", "FORCE_CONSTANTS_2ND")
+_SHENGBTE = ("FORCE_CONSTANTS_2ND", "FORCE_CONSTANTS_3RD", "FORCE_CONSTANTS_4TH")
 _SUPPORTED = (
     "Accepted: phono3py_params.yaml, phono3py yaml with FORCES_FC3 or fc2.hdf5 + fc3.hdf5, "
-    "phonopy_params.yaml, phonopy yaml with FORCE_SETS or force_constants.hdf5, or POSCAR + "
-    "FORCE_SETS + phonopy.conf or disp.yaml; each optionally .xz or .gz and with BORN; or a folder "
-    "of such files."
+    "phonopy_params.yaml, phonopy yaml with FORCE_SETS or force_constants.hdf5, POSCAR + "
+    "FORCE_SETS + phonopy.conf or disp.yaml, or CONTROL (or POSCAR) + FORCE_CONSTANTS_2ND and "
+    "optionally _3RD and _4TH of ShengBTE or FourPhonon; each optionally .xz or .gz and with BORN; "
+    "or a folder of such files."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ImportSource:
-    """What was found: a yaml file of one of the programs, or plain FORCE_SETS."""
+    """What was found: a yaml file, plain FORCE_SETS, or a set of ShengBTE files.
+
+    ``kind`` is ``phonopy``, ``phono3py``, ``FORCE_SETS`` or ``shengbte``.
+    """
 
     kind: str
     path: Path
@@ -61,7 +65,7 @@ def locate(path: Path) -> ImportSource:
     if path.is_dir():
         return _locate_in_folder(path)
     if path.name.startswith(("FORCE_CONSTANTS_", "CONTROL")):
-        raise _shengbte(path)
+        return ImportSource("shengbte", path, path.parent)
     header = _header(path)
     for kind in ("phono3py", "phonopy"):
         if re.search(rf"^{kind}:", header, re.MULTILINE):
@@ -71,7 +75,7 @@ def locate(path: Path) -> ImportSource:
     ):
         return _locate_in_folder(path.parent)
     raise StoreError(
-        f"'{path}' is not a file of phonopy or phono3py.",
+        f"'{path}' is not a file of phonopy, phono3py or ShengBTE.",
         "Its first lines hold neither 'phonopy:' nor 'phono3py:'.",
         _SUPPORTED,
     )
@@ -97,17 +101,11 @@ def _locate_in_folder(folder: Path) -> ImportSource:
         )
     if (folder / "FORCE_SETS").is_file():
         return ImportSource("FORCE_SETS", folder / "FORCE_SETS", folder)
-    if any((folder / name).exists() for name in _SHENGBTE):
-        raise _shengbte(folder)
+    for name in _SHENGBTE:
+        for ending in _COMPRESSIONS:
+            if (folder / f"{name}{ending}").is_file():
+                return ImportSource("shengbte", folder / f"{name}{ending}", folder)
     raise StoreError(f"no force constants or force sets found in '{folder}'.", "", _SUPPORTED)
-
-
-def _shengbte(path: Path) -> StoreError:
-    return StoreError(
-        f"'{path}' belongs to ShengBTE, whose files cannot be read yet.",
-        "Only phonopy and phono3py calculations are imported in this version.",
-        _SUPPORTED,
-    )
 
 
 def _header(path: Path) -> str:

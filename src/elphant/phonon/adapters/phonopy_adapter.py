@@ -87,6 +87,21 @@ def primitive_to_unitcell(phonopy: Phonopy) -> NDArray[np.int64]:
     return np.array([to_unitcell[supercell.s2u_map[i]] for i in in_supercell], dtype=int)
 
 
+def primitive_numbers(force_constants: ForceConstants) -> NDArray[np.int64]:
+    """Return the atomic numbers of the atoms of phonopy's primitive cell."""
+    return np.array(phonopy_from(force_constants).primitive.numbers, dtype=int)
+
+
+def primitive_positions(primitive: PhonopyAtoms) -> Array:
+    """Return fractional positions in the primitive cell, in [0, 1) but for rounding.
+
+    phonopy wraps them after a division that may give 0 or 1 for the same atom, depending on the
+    supercell. Phases of clusters and of eigenvectors must refer to the same images.
+    """
+    positions = np.array(primitive.scaled_positions)
+    return np.asarray(positions - np.floor(positions + 1e-6))
+
+
 def nac_parameters(force_constants: ForceConstants, phonopy: Phonopy) -> dict[str, Any] | None:
     """Return phonopy's record of the non-analytical correction (Gonze and Lee), or None."""
     data = force_constants.dielectric

@@ -121,6 +121,11 @@ def missing(run: RunData) -> str:
     return "" if run.thermal_conductivity else "the run has no thermal conductivity"
 
 
+def applies(run: RunData) -> bool:
+    """Return whether one level was computed; several are drawn as a ladder."""
+    return not run.is_ladder
+
+
 SPEC = FigureSpec(
     name="conductivity-bars",
     title="Thermal conductivity along the crystal axes",
@@ -129,4 +134,5 @@ SPEC = FigureSpec(
     caption=caption,
     alt=alt,
     missing=missing,
+    applies=applies,
 )

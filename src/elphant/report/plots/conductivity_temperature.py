@@ -34,7 +34,7 @@ def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
     with house_style():
         figure, axes = panels(ax, 2, figsize=(7.0, 3.2), gridspec_kw={"width_ratios": [1.5, 1]})
         # The most complete method is drawn solid and with filled markers.
-        methods = list(reversed(run.methods))
+        methods = list(reversed(run.main_methods))
         for i, method in enumerate(methods):
             _draw_method(axes[0], run, method, style=_STYLES[i % len(_STYLES)], filled=i == 0)
         _guide(axes[0], run, methods[0])
@@ -70,12 +70,15 @@ def _has_guide(temperature: NDArray[np.float64]) -> bool:
 
 def _guide(ax: Axes, run: RunData, method: str) -> None:
     """Draw the 1/T law of three-phonon scattering above the data, to compare slopes by eye."""
-    temperature, along = run.series(method)
+    temperature, _ = run.series(method)
     if not _has_guide(temperature):
         return
     high = temperature[temperature >= np.median(temperature) / 1.5]
-    top = max(values.max() for values in along.values())
-    at_start = max(np.interp(high[0], temperature, values) for values in along.values())
+    drawn = [run.series(name) for name in run.main_methods]
+    top = max(values.max() for _, curves in drawn for values in curves.values())
+    at_start = max(
+        np.interp(high[0], kelvin, values) for kelvin, curves in drawn for values in curves.values()
+    )
     start = min(1.45 * at_start, top)
     ax.plot(high, start * high[0] / high, color=GREY, lw=0.8, ls=(0, (1, 1.5)))
     ax.annotate(
@@ -85,7 +88,12 @@ def _guide(ax: Axes, run: RunData, method: str) -> None:
 
 
 def _logarithmic(ax: Axes, run: RunData) -> None:
-    values = [value for record in run.thermal_conductivity for value in record.axes.values()]
+    values = [
+        value
+        for record in run.thermal_conductivity
+        if record.method in run.main_methods
+        for value in record.axes.values()
+    ]
     ax.set_xscale("log")
     temperatures = run.temperatures
     if min(values) > 0:
@@ -147,6 +155,7 @@ def tables(run: RunData) -> tuple[DataTable, ...]:
         "temperature (K)": [record.temperature for record in records],
         "level": [record.level for record in records],
         "solver": [record.solver for record in records],
+        "coherence": [record.coherence for record in records],
     }
     for axis in AXES:
         columns[f"kappa along {axis} (W/m/K)"] = [record.axes[axis] for record in records]
@@ -158,7 +167,7 @@ def tables(run: RunData) -> tuple[DataTable, ...]:
 
 def caption(run: RunData) -> str:
     """Return the caption."""
-    methods = " and ".join(run.methods)
+    methods = " and ".join(run.main_methods)
     guide = "; the dotted line falls as 1/T" if _has_guide(np.array(run.temperatures)) else ""
     return (
         f"Lattice thermal conductivity along the crystal axes ({methods}). (a) Against "

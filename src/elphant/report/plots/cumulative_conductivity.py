@@ -7,15 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from elphant.crystal import AXES
+from elphant.phonon.analysis.cumulative import accumulate
 from elphant.report.mode_table import LOWEST_FREQUENCY, ModeTable, mode_table, required_mode_table
 from elphant.report.plots.appearance import (
     AXIS_COLOURS,
     AXIS_LINES,
     AXIS_MARKERS,
+    INK,
     axis_label,
     house_style,
     panel_letter,
@@ -34,9 +37,13 @@ def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
     with house_style():
         figure, axes = panels(ax, 2, figsize=(7.0, 3.0), sharey=True)
         for i, axis in enumerate(AXES):
-            _draw(axes[0], *cumulative(modes.frequency, modes.conductivity[:, i]), axis)
+            _draw(axes[0], *cumulative(modes.frequency, modes.total[:, i]), axis)
             path, total = _by_mean_free_path(modes, i)
             _draw(axes[1], path, total, axis, label=axis_label(run, axis))
+            if modes.coherence is not None:
+                particle = cumulative(modes.frequency, modes.conductivity[:, i])
+                _draw_particle(axes[0], *particle, axis)
+                _draw_particle(axes[1], *_by_mean_free_path(modes, i, wave=False), axis)
         unit = "W m$^{-1}$ K$^{-1}$"
         axes[0].set_ylabel(f"Cumulative κ ({unit})")
         axes[0].set_xlabel("Frequency (THz)")
@@ -47,21 +54,25 @@ def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
         axes[1].set_xlim(*_path_limits(modes))
         axes[1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes[1].xaxis.set_minor_formatter(NullFormatter())
-        axes[1].legend(loc="upper left")
+        handles, _ = axes[1].get_legend_handles_labels()
+        if modes.coherence is not None:
+            handles.append(Line2D([], [], color=INK, lw=0.7, label="thin: particles alone"))
+        axes[1].legend(handles=handles, loc="upper left")
         panel_letter(axes)
     return figure
 
 
 def cumulative(quantity: Array, conductivity: Array) -> tuple[Array, Array]:
     """Return ``quantity`` in ascending order and the running sum of ``conductivity``."""
-    order = np.argsort(quantity, kind="stable")
-    return quantity[order], np.cumsum(conductivity[order])
+    sums = accumulate(quantity, conductivity)
+    return sums.quantity, sums.running
 
 
-def _by_mean_free_path(modes: ModeTable, axis: int) -> tuple[Array, Array]:
+def _by_mean_free_path(modes: ModeTable, axis: int, *, wave: bool = True) -> tuple[Array, Array]:
+    """Return paths (nm) and the running sum; modes without a path come first, at zero."""
+    values = modes.total if wave else modes.conductivity
     path = modes.mean_free_path_along_axes[:, axis]
-    usable = path > 0
-    return cumulative(path[usable] / NANOMETRE, modes.conductivity[usable, axis])
+    return cumulative(path / NANOMETRE, values[:, axis])
 
 
 def half_point(quantity: Array, running: Array) -> float:
@@ -83,14 +94,22 @@ def _draw(ax: Axes, x: Array, y: Array, axis: str, label: str | None = None) -> 
         )  # fmt: skip
 
 
+def _draw_particle(ax: Axes, x: Array, y: Array, axis: str) -> None:
+    ax.plot(
+        [*x, 1e3 * x[-1]], [*y, y[-1]], color=AXIS_COLOURS[axis], ls=AXIS_LINES[axis], lw=0.6,
+        drawstyle="steps-post", zorder=1.5,
+    )  # fmt: skip
+
+
 def _path_limits(modes: ModeTable) -> tuple[float, float]:
     """Limits (nm) that hold 99.9 % of the conductivity along every axis."""
     lows, highs = [], []
     for i in range(3):
-        path, running = _by_mean_free_path(modes, i)
-        if not len(path) or running[-1] <= 0:
+        path, running = _by_mean_free_path(modes, i, wave=False)
+        if not len(path) or running[-1] <= 0 or path[-1] <= 0:
             continue
-        lows.append(path[np.searchsorted(running, 2e-3 * running[-1])])
+        low = path[np.searchsorted(running, 2e-3 * running[-1])]
+        lows.append(low if low > 0 else 1e-3 * path[-1])
         highs.append(path[-1])
     if not lows:
         return 0.1, 1000.0
@@ -108,9 +127,7 @@ def tables(run: RunData) -> tuple[DataTable, ...]:
     by_path: dict[str, Array] = {"mean free path along the axis (nm)": path}
     for i, axis in enumerate(AXES):
         name = f"cumulative kappa along {axis} (W/m/K)"
-        by_frequency[name] = _sampled(
-            *cumulative(modes.frequency, modes.conductivity[:, i]), frequency
-        )
+        by_frequency[name] = _sampled(*cumulative(modes.frequency, modes.total[:, i]), frequency)
         by_path[name] = _sampled(*_by_mean_free_path(modes, i), path)
     return DataTable(columns=by_frequency), DataTable(columns=by_path, suffix="mean-free-path")
 
@@ -127,16 +144,25 @@ def caption(run: RunData) -> str:
     for i, axis in enumerate(AXES):
         half = half_point(*_by_mean_free_path(modes, i))
         halves.append(f"{half:.2g} nm along {axis}")
-    share = modes.conductivity[modes.frequency < _acoustic_limit(modes)].sum(axis=0)
-    total = np.where(modes.conductivity.sum(axis=0) > 0, modes.conductivity.sum(axis=0), 1.0)
+    share = modes.total[modes.frequency < _acoustic_limit(modes)].sum(axis=0)
+    total = np.where(modes.total.sum(axis=0) > 0, modes.total.sum(axis=0), 1.0)
     percent = ", ".join(
         f"{100 * s:.0f} % ({axis})" for s, axis in zip(share / total, AXES, strict=True)
     )
     return (
-        f"Cumulative κ at {modes.temperature:g} K ({modes.solver.upper()}) (a) against frequency "
+        f"Cumulative κ at {modes.temperature:g} K ({modes.method}) (a) against frequency "
         "and (b) against the mean free path |v·n|τ along each axis, with the lifetimes of the "
         f"relaxation-time approximation. Markers: half of κ is reached at {', '.join(halves)}. "
-        f"Modes below {_acoustic_limit(modes):.2g} THz carry {percent}."
+        f"Modes below {_acoustic_limit(modes):.2g} THz carry {percent}.{_wave_text(modes)}"
+    )
+
+
+def _wave_text(modes: ModeTable) -> str:
+    if modes.coherence is None:
+        return ""
+    return (
+        " The wave-like part of two modes is shared between them in the ratio of their heat "
+        "capacities; thin lines leave it out."
     )
 
 
@@ -149,8 +175,7 @@ def alt(run: RunData) -> str:
     """Return the text for screen readers."""
     modes = required_mode_table(run)
     totals = ", ".join(
-        f"{axis} {value:.3g}"
-        for axis, value in zip(AXES, modes.conductivity.sum(axis=0), strict=True)
+        f"{axis} {value:.3g}" for axis, value in zip(AXES, modes.total.sum(axis=0), strict=True)
     )
     return (
         "Two step plots of cumulative conductivity, against frequency and mean free path; "
@@ -163,7 +188,7 @@ def missing(run: RunData) -> str:
     modes = mode_table(run)
     if modes is None:
         return "the run has no mode-resolved conductivity"
-    usable = (modes.frequency > LOWEST_FREQUENCY).any() and modes.conductivity.any()
+    usable = (modes.frequency > LOWEST_FREQUENCY).any() and modes.total.any()
     return "" if usable else "no mode carries heat at this temperature"
 
 

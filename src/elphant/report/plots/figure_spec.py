@@ -52,6 +52,9 @@ class FigureSpec:
         Caption (with the numbers that matter) and a description for screen readers.
     missing : callable
         Returns why the figure cannot be drawn for this run; empty when it can.
+    applies : callable
+        Returns whether the figure belongs to this kind of run at all; if not, the report does not
+        mention it.
     """
 
     name: str
@@ -61,6 +64,7 @@ class FigureSpec:
     caption: Callable[[RunData], str]
     alt: Callable[[RunData], str]
     missing: Callable[[RunData], str] = field(default=lambda run: "")  # noqa: ARG005
+    applies: Callable[[RunData], bool] = field(default=lambda run: True)  # noqa: ARG005
 
 
 def _quoted(text: str) -> str:

@@ -58,6 +58,7 @@ def draw_bands(
     colour: str = BLUE,
     label: str | None = None,
     linestyle: Any = "-",
+    width: float = 0.9,
     distance: np.ndarray | None = None,
     label_distance: np.ndarray | None = None,
 ) -> None:
@@ -65,7 +66,7 @@ def draw_bands(
     x = bands.distance if distance is None else distance
     for segment in bands.segments:
         frequency = bands.frequency[segment]
-        lines = ax.plot(x[segment], frequency, color=colour, lw=0.9, ls=linestyle)
+        lines = ax.plot(x[segment], frequency, color=colour, lw=width, ls=linestyle)
         imaginary = np.where(frequency < IMAGINARY_BELOW, frequency, np.nan)
         if np.isfinite(imaginary).any():
             ax.plot(x[segment], imaginary, color=VERMILION, lw=1.4)

@@ -19,9 +19,11 @@ from elphant.report.mode_table import (
 )
 from elphant.report.plots.appearance import (
     BLUE,
+    GREEN,
     INK,
     ORANGE,
     PURPLE,
+    VERMILION,
     house_style,
     panel_letter,
     panels,
@@ -30,6 +32,14 @@ from elphant.report.plots.figure_spec import DataTable, FigureSpec
 from elphant.report.run_data import RunData
 
 NANOMETRE = 10.0  # Å
+
+#: Label and look of the channels in a plot of rates; shapes differ, for a print in grey.
+CHANNEL_STYLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "three_phonon": ("three-phonon", {"color": BLUE, "alpha": 0.5}),
+    "four_phonon": ("four-phonon", {"color": VERMILION, "marker": "^", "alpha": 0.5}),
+    "isotope": ("isotope", {"color": ORANGE, "marker": "D", "alpha": 0.5}),
+    "boundary": ("boundary", {"color": GREEN, "marker": "s", "alpha": 0.5}),
+}
 #: More points than this are drawn as one bitmap inside the vector file.
 MANY_POINTS = 800
 
@@ -40,7 +50,8 @@ def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
     bond = nearest_neighbour_distance(run)
     with house_style():
         figure, axes = panels(ax, 2, figsize=(7.0, 3.4), sharex=True)
-        _draw_rates(axes[0], modes, bond)
+        _draw_rates(axes[0], modes)
+        _draw_lifetimes(axes[0])
         _draw_paths(axes[1], modes, bond)
         for panel in axes:
             panel.set_yscale("log")
@@ -56,31 +67,40 @@ def _scatter(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64], **options
     ax.scatter(x, y, s=5, lw=0.4, rasterized=len(x) > MANY_POINTS, **options)
 
 
-def _draw_rates(ax: Axes, modes: ModeTable, bond: float) -> None:
-    live = _live(modes)
-    short = live & (modes.mean_free_path < bond)
-    long = live & ~short
-    f, rate = modes.frequency, modes.rate_three_phonon
-    _scatter(ax, f[long], rate[long], color=BLUE, alpha=0.55, label="three-phonon")
-    _scatter(
-        ax, f[short], rate[short], facecolors="none", edgecolors=PURPLE, alpha=0.8,
-        label="three-phonon, |v|τ < bond",
-    )  # fmt: skip
-    isotope = live & (modes.rate_isotope > 0)
-    if isotope.any():
-        _scatter(
-            ax, f[isotope], modes.rate_isotope[isotope], color=ORANGE, marker="D", alpha=0.55,
-            label="isotope",
-        )  # fmt: skip
-    grid = np.linspace(0.01, float(f.max()), 100)
-    ax.plot(grid, grid, color=INK, lw=1.0, label="1/τ = ω/2π (overdamped)")
-    ax.axhline(wigner_rate(modes), color=INK, lw=0.9, ls=(0, (4, 2)), label="1/τ = branch spacing")
-    top = max(float(rate[live].max()), float(f.max()))
-    values = np.concatenate([rate[live], modes.rate_isotope[isotope]])
-    # Slow isotope scattering at low frequency would stretch the axis: keep its upper 90 %.
-    low = min(float(rate[live].min()), float(np.quantile(values, 0.04)))
-    ax.set_ylim(low / 2, top * 2)
+def _draw_rates(ax: Axes, modes: ModeTable) -> None:
+    f = modes.frequency
+    shown = []
+    for name, (label, options) in CHANNEL_STYLES.items():
+        rate = modes.channel(name)
+        some = _live(modes) & (rate > 0)
+        if some.any():
+            shown.append(rate[some])
+            _scatter(ax, f[some], rate[some], label=label, **options)
+    grid = np.linspace(0.01, 1.03 * float(f.max()), 100)
+    ax.plot(grid, 2 * np.pi * grid, color=INK, lw=1.0, label="ħ/τ = ħω (overdamped above)")
+    ax.axhline(
+        wigner_rate(modes), color=INK, lw=1.0, ls=(0, (4, 2)), label="Wigner limit: branch spacing"
+    )
+    values = np.concatenate(shown)
+    # Slow isotope scattering at low frequency would stretch the axis: keep its upper 96 %.
+    main = [rate.min() for rate in shown[:1]]
+    low = min(float(min(main)), float(np.quantile(values, 0.04)))
+    ax.set_ylim(low / 2, 2 * max(float(values.max()), 2 * np.pi * float(f.max())))
     ax.set_ylabel("Scattering rate 1/τ (ps$^{-1}$)")
+
+
+def _draw_lifetimes(ax: Axes) -> None:
+    """Label the right side with 1/rate; the name stands inside, where no neighbour is."""
+    scale = ax.secondary_yaxis("right", functions=(_inverse, _inverse))
+    scale.tick_params(which="both", labelsize=7.5)
+    ax.tick_params(which="both", right=False)
+    ax.set_title("τ (ps)", loc="right", fontweight="normal", fontsize=8)
+
+
+def _inverse(values: Any) -> Any:
+    """1/x without a complaint about the zeros that matplotlib probes."""
+    values = np.asarray(values, dtype=float)
+    return np.divide(1.0, values, out=np.full_like(values, np.inf), where=values != 0)
 
 
 def _draw_paths(ax: Axes, modes: ModeTable, bond: float) -> None:
@@ -125,8 +145,10 @@ def tables(run: RunData) -> tuple[DataTable, ...]:
                 "frequency (THz)": modes.frequency[live],
                 "weight of the q-point (1)": modes.weight[live],
                 "total rate (1/ps)": modes.rate[live],
-                "three-phonon rate (1/ps)": modes.rate_three_phonon[live],
-                "isotope rate (1/ps)": modes.rate_isotope[live],
+                **{
+                    f"{name.replace('_', '-', 1).replace('_', ' ')} rate (1/ps)": rate[live]
+                    for name, rate in modes.channels.items()
+                },
                 "group velocity (km/s)": modes.speed[live] * 0.1,
                 "mean free path (nm)": modes.mean_free_path[live] / NANOMETRE,
             }
@@ -139,18 +161,19 @@ def caption(run: RunData) -> str:
     modes = required_mode_table(run)
     live = _live(modes)
     bond = nearest_neighbour_distance(run)
-    overdamped = _share(modes, live & (modes.rate > modes.frequency))
+    overdamped = _share(modes, live & (modes.rate > 2 * np.pi * modes.frequency))
     wave = _share(modes, live & (modes.rate > wigner_rate(modes)))
     carried = modes.conductivity[live & (modes.mean_free_path < bond)].sum(axis=0)
     total = modes.conductivity.sum(axis=0)
     percent = "/".join(f"{100 * value:.0f}" for value in carried / np.where(total > 0, total, 1))
     return (
-        f"(a) Scattering rates at {modes.temperature:g} K. Solid line: the lifetime equals one "
-        f"period ({overdamped} of the modes lie above it); dashed line: the rate equals the mean "
-        f"spacing of the branches, {wigner_rate(modes):.2f} ps⁻¹ ({wave} above it, where "
-        "wave-like transport matters). (b) Mean free paths; open symbols are shorter than the "
-        f"shortest bond ({bond:.2f} Å), where the picture of travelling particles fails. They "
-        f"carry {percent} % of κ along a/b/c."
+        f"(a) Scattering rates by channel at {modes.temperature:g} K, {modes.level}. Solid line: "
+        "ħ/τ equals ħω, the mode decays within one radian of its oscillation "
+        f"({overdamped} of the modes lie above it with their total rate); dashed line: the Wigner "
+        f"limit, the mean spacing of the branches, {wigner_rate(modes):.2f} ps⁻¹ ({wave} above "
+        "it, where wave-like transport matters). (b) Mean free paths with all channels; open "
+        f"symbols are shorter than the shortest bond ({bond:.2f} Å), where the picture of "
+        f"travelling particles fails. They carry {percent} % of the particle-like κ along a/b/c."
     )
 
 

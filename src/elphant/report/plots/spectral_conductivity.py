@@ -61,7 +61,7 @@ def spectrum(modes: ModeTable) -> tuple[Array, Array, Array]:
     grid = np.linspace(0.0, 1.04 * float(frequency.max()), N_GRID)
     width = 0.012 * float(frequency.max())
     kernel = _gaussian(grid, frequency, width) + _gaussian(grid, -frequency, width)
-    spectra = modes.conductivity[live].T @ kernel
+    spectra = modes.total[live].T @ kernel
     weight = modes.weight[live]
     density = weight @ kernel
     squared = (weight[:, None] * modes.velocity[live] ** 2).T @ kernel
@@ -95,7 +95,7 @@ def caption(run: RunData) -> str:
         f"{grid[spectra[i].argmax()]:.1f} THz along {axis}" for i, axis in enumerate(AXES)
     )
     return (
-        f"(a) Spectral κ at {modes.temperature:g} K ({modes.solver.upper()}); the area under a "
+        f"(a) Spectral κ at {modes.temperature:g} K ({modes.method}); the area under a "
         f"curve is κ along that axis. It is largest at {peaks}. (b) Root mean square of the group "
         "velocity along each axis."
     )

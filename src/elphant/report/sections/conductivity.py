@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import floor, log10
+
 from elphant.crystal import AXES, CARTESIAN_AXES
 from elphant.quality import Severity
+from elphant.report.ladder import Rung, ladder
 from elphant.report.model import (
     Block,
     KeyNumber,
@@ -38,6 +41,7 @@ def conductivity_section(run: RunData) -> Section:
         Paragraph(text=f"The tensor in three frames ({UNIT})"),
         Row(blocks=_three_frames(record)),
         Paragraph(text=_frame_text(run), muted=True),
+        *_ladder_blocks(run),
         _temperature_table(run),
         Paragraph(text=_settings_text(record), muted=True),
     )
@@ -82,11 +86,13 @@ def key_numbers(run: RunData, record: ThermalConductivity) -> KeyNumbers:
     items = []
     for axis in AXES:
         error = (record.standard_error or {}).get(axis)
+        value, _, width = value_and_error(record.axes[axis], error).partition(" ± ")
         items.append(
             KeyNumber(
                 label=f"along {axis_label(run, axis)}",
-                value=number(record.axes[axis], 3) + (f" ± {number(error, 2)}" if error else ""),
-                unit=UNIT,
+                # The error stands with the unit: the number itself stays on one line.
+                value=value if error else number(record.axes[axis], 3),
+                unit=f"± {width} {UNIT}" if error else UNIT,
                 detail=f"{record.method}, {record.temperature:g} K",
                 marker=axis,
                 doubt=doubt,
@@ -169,18 +175,57 @@ def _frame_text(run: RunData) -> str:
     )
 
 
+def _ladder_blocks(run: RunData) -> list[Block]:
+    """Return the table of the levels, for every solver, and what its columns mean."""
+    if not run.is_ladder:
+        return []
+    rungs = [r for name in ("bte", "rta") for r in ladder(run, REFERENCE_TEMPERATURE, solver=name)]
+    temperatures = {rung.temperature for rung in rungs}
+    rows = tuple(_rung_row(rung, own_temperature=len(temperatures) > 1) for rung in rungs)
+    headers = ("level and solver", *AXES, "of which wave-like (a / b / c)")
+    at = f" at {temperatures.pop():g} K" if len(temperatures) == 1 else ""
+    text = (
+        "HA: harmonic phonons. SCP: self-consistent phonons at that temperature. 3ph and 3,4ph: "
+        "scattering of three, and of three and four phonons. "
+    )
+    if any("±" in cell for row in rows for cell in row):
+        text += "± is one standard error of the sampled four-phonon rates. "
+    text += "BTE: full Boltzmann equation; RTA: relaxation-time approximation."
+    table = Table(caption=f"Levels of theory{at} ({UNIT})", headers=headers, rows=rows)
+    return [table, Paragraph(text=text, muted=True)]
+
+
+def _rung_row(rung: Rung, *, own_temperature: bool) -> tuple[str, ...]:
+    wave = "–" if rung.coherence else "not computed"
+    if rung.wave is not None:
+        wave = " / ".join(number(rung.wave[axis], 2) for axis in AXES)
+    name = f"{rung.level}, {rung.solver.upper()}"
+    if own_temperature:
+        name += f", {rung.temperature:g} K"
+    return (name, *(value_and_error(rung.total[a], (rung.error or {}).get(a)) for a in AXES), wave)
+
+
+def value_and_error(value: float, error: float | None) -> str:
+    """Return ``0.377 ± 0.015``: the value to the digits of its error, or with four digits."""
+    if not error or error <= 0:
+        return number(value, 4)
+    decimals = max(0, 1 - floor(log10(error)))
+    return f"{fixed(value, decimals)} ± {fixed(error, decimals)}"
+
+
 def _temperature_table(run: RunData) -> Table:
     temperatures = run.temperatures
     if len(temperatures) > MOST_ROWS:
         step = -(-len(temperatures) // MOST_ROWS)
         temperatures = temperatures[::step]
+    methods = run.main_methods
     levels = {record.level for record in run.thermal_conductivity}
     prefix = f"{levels.pop()}, " if len(levels) == 1 else ""
-    headers = [f"{axis}, {method.removeprefix(prefix)}" for method in run.methods for axis in AXES]
+    headers = [f"{axis}, {method.removeprefix(prefix)}" for method in methods for axis in AXES]
     rows = []
     for temperature in temperatures:
         cells = []
-        for method in run.methods:
+        for method in methods:
             record = run.conductivity(temperature, method)
             same = record is not None and record.temperature == temperature
             cells += [number(record.axes[axis], 4) if same and record else "–" for axis in AXES]
@@ -197,6 +242,7 @@ def _settings_text(record: ThermalConductivity) -> str:
     parts = [
         f"mesh {mesh_text(record.mesh)}",
         f"broadening: {record.broadening}",
+        "wave-like part included" if record.coherence else "particle-like part alone",
         "isotope scattering included" if record.isotope else "no isotope scattering",
         "no boundary scattering"
         if boundary is None

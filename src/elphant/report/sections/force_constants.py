@@ -17,10 +17,15 @@ _HELD_OUT = {
     "2": "second order",
     "second": "second order",
     "3": "third order",
-    "third": "second and third order",
+    "third": "all orders together",
     "third_order2_only": "second-order terms alone on the same snapshots",
+    "third_order3_only": "second- and third-order terms alone on the same snapshots",
 }
-_ORDERS = (("2", "second", "second order"), ("3", "third", "third order"))
+_ORDERS = (
+    ("2", "second", "second order"),
+    ("3", "third", "third order"),
+    ("4", "fourth", "fourth order"),
+)
 
 
 def force_constants_section(run: RunData) -> Section | None:
@@ -44,7 +49,9 @@ def force_constants_section(run: RunData) -> Section | None:
 
 
 def _order_table(summary: ForceConstantSummary) -> Table:
-    cells = [_column(summary, key, word) for key, word, _ in _ORDERS]
+    # Most runs stop at the third order: the fourth has a column only where there is one.
+    orders = _ORDERS if summary.has_fourth else _ORDERS[:2]
+    cells = [_column(summary, key, word) for key, word, _ in orders]
     names = (
         "Supercell",
         "Atoms in the supercell",
@@ -53,34 +60,48 @@ def _order_table(summary: ForceConstantSummary) -> Table:
         "Cutoff (Å)",
         "Supercell calculations",
         "Free parameters",
+        "Clusters, all orderings",
+        "Unexplained by the fit",
+        "Standard error of the constants",
         "Sum-rule residual",
         "Permutation residual",
     )
     rows = tuple((name, *(column[i] for column in cells)) for i, name in enumerate(names))
     rows = tuple(row for row in rows if any(cell != "–" for cell in row[1:]))
-    return Table(headers=("", *(title for _, _, title in _ORDERS)), rows=rows)
+    return Table(headers=("", *(title for _, _, title in orders)), rows=rows)
 
 
 def _column(summary: ForceConstantSummary, key: str, word: str) -> tuple[str, ...]:
-    supercell = getattr(summary, f"supercell_{word}")
-    if supercell is None:
-        return ("–",) * 9
-    cutoff = summary.cutoff_third if key == "3" else None
+    # The fourth order comes from the supercells of the third.
+    cell = "third" if word == "fourth" else word
+    supercell = getattr(summary, f"supercell_{cell}")
+    clusters = getattr(summary, f"n_clusters_{word}", None)
+    if supercell is None and clusters is None:
+        return ("–",) * 12
+    cutoff = getattr(summary, f"cutoff_{word}", None)
     snapshots = summary.n_snapshots.get(word)
     shared = snapshots is None and any(summary.n_snapshots.values())
     amplitude = summary.displacement_amplitude.get(word)
     parameters = (summary.n_parameters or {}).get(key)
     return (
-        supercell_text(supercell),
-        str(getattr(summary, f"n_atoms_{word}")),
+        "–" if supercell is None else supercell_text(supercell),
+        "–" if supercell is None else str(getattr(summary, f"n_atoms_{cell}")),
         summary.design.get(word, "shared" if shared else "–").replace("-", " "),
         f"{amplitude:g}" if amplitude is not None else "shared" if shared else "–",
         "none" if cutoff is None else f"{cutoff:g}",
         "shared" if shared else "–" if snapshots is None else str(snapshots),
         "–" if parameters is None else str(parameters),
+        "–" if clusters is None else str(clusters),
+        _percent(summary.unexplained_share, key),
+        _percent(summary.parameter_error, key),
         _residual(summary.sum_rule_residual, key),
         _residual(summary.permutation_residual, key),
     )
+
+
+def _percent(values: Mapping[str, float | None] | None, key: str) -> str:
+    value = (values or {}).get(key)
+    return "–" if value is None else f"{compact(100 * value, 2)} %"
 
 
 def _residual(values: Mapping[str, float | None] | None, key: str) -> str:

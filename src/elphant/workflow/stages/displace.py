@@ -13,7 +13,7 @@ from elphant.store.stage import Arrays, Stage
 from elphant.workflow.context import RunContext
 from elphant.workflow.settings import displacement_settings
 
-VERSION = 2
+VERSION = 3
 
 
 def displace_stage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from elphant.crystal import Crystal
 from elphant.models.dielectric.dielectric_data import DielectricData
+from elphant.phonon.adapters.import_sources import locate
 from elphant.phonon.displacement import DisplacementPlan
 from elphant.phonon.fitting import fit_force_constants
 from elphant.phonon.force_constants import ForceConstants
 from elphant.phonon.harmonic import compare_gamma, unit_cell_gamma
+from elphant.phonon.sparse_force_constants import SparseForceConstants
 from elphant.quality import QualityFlag
 from elphant.store.atomic import sha256_of_file
 from elphant.store.stage import Arrays, Stage, StageOutput
 from elphant.workflow.context import RunContext
 
-VERSION = 3
+VERSION = 5
 _ARRAYS = (
     "second",
     "third",
@@ -29,6 +31,8 @@ _ARRAYS = (
     "supercell_matrix_second",
     "supercell_matrix_third",
 )
+#: Force constants that come as clusters, stored as ``<name>_atoms`` and so on.
+_CLUSTERS = ("third_clusters", "fourth")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,12 +47,15 @@ class ForceConstantsResult:
     key : str
         Address of the stage.
     flags : tuple of QualityFlag
+    kind : str or None
+        Of the files they were read from: ``phonopy``, ``phono3py``, ``FORCE_SETS``, ``shengbte``.
     """
 
     force_constants: ForceConstants
     record: dict[str, Any]
     key: str
     flags: tuple[QualityFlag, ...]
+    kind: str | None = None
 
 
 def fit_stage(
@@ -90,7 +97,7 @@ def fit_stage(
 
 
 def import_stage(context: RunContext, path: Path, born: Path | None) -> ForceConstantsResult:
-    """Read force constants from the user's phonopy or phono3py files."""
+    """Read force constants from the user's phonopy, phono3py or ShengBTE files."""
     from elphant.phonon.adapters.import_files import load_force_constants
 
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -111,7 +118,8 @@ def import_stage(context: RunContext, path: Path, born: Path | None) -> ForceCon
             task.advance()
         return _pack(imported, force_constants_record(imported, ()), [])
 
-    return _unpack(context.reuse_or_compute("import-force-constants", VERSION, inputs, compute))
+    output = context.reuse_or_compute("import-force-constants", VERSION, inputs, compute)
+    return replace(_unpack(output), kind=locate(path).kind)
 
 
 def force_constants_record(
@@ -121,7 +129,9 @@ def force_constants_record(
     third = force_constants.third
     by_label = {plan.label: plan for plan in plans}
     amplitudes = {label: plan.amplitude for label, plan in by_label.items()}
-    cutoff = by_label["third"].cutoff_third if "third" in by_label else None
+    joint = by_label.get("third")
+    fourth = force_constants.fourth
+    clusters = force_constants.third_clusters
     matrix_third = force_constants.supercell_matrix_third
     return {
         "source": force_constants.source,
@@ -132,7 +142,10 @@ def force_constants_record(
         "n_snapshots": {label: len(plan.displacements) for label, plan in by_label.items()},
         "design": {label: plan.method for label, plan in by_label.items()},
         "displacement_amplitude": amplitudes,
-        "cutoff_third": cutoff,
+        "cutoff_third": None if joint is None else joint.cutoff_third,
+        "cutoff_fourth": None if joint is None else joint.cutoff_fourth,
+        "n_clusters_third": None if clusters is None else clusters.n_clusters,
+        "n_clusters_fourth": None if fourth is None else fourth.n_clusters,
         "n_parameters": None,
         "force_rmse": None,
         "force_r2": None,
@@ -154,7 +167,9 @@ def _gamma_flags(
 
 
 def _is_companion(path: Path) -> bool:
-    return path.suffix in (".hdf5", ".yaml", ".xz") or path.name.startswith(("FORCE", "BORN"))
+    return path.suffix in (".hdf5", ".yaml", ".xz") or path.name.startswith(
+        ("FORCE", "BORN", "CONTROL", "POSCAR")
+    )
 
 
 def _pack(
@@ -169,17 +184,25 @@ def _pack(
         "flags": list(flags),
     }
     arrays = {name: getattr(force_constants, name) for name in _ARRAYS}
+    for name in _CLUSTERS:
+        sparse = getattr(force_constants, name)
+        if sparse is not None:
+            arrays |= {f"{name}_{part}": array for part, array in sparse.to_arrays().items()}
     return stored, {name: array for name, array in arrays.items() if array is not None}
 
 
 def _unpack(output: StageOutput) -> ForceConstantsResult:
     record = output.record
     dielectric = record["dielectric"]
+    parts: dict[str, Any] = {
+        **{name: output.arrays[name] for name in _ARRAYS if name in output.arrays},
+        **{name: _clusters(output.arrays, name) for name in _CLUSTERS},
+    }
     force_constants = ForceConstants(
         unitcell=Crystal.from_dict(record["crystal"]),
         dielectric=DielectricData.from_dict(dielectric) if dielectric else None,
         source=record["source"],
-        **output.arrays,
+        **parts,
     )
     return ForceConstantsResult(
         force_constants=force_constants,
@@ -187,3 +210,11 @@ def _unpack(output: StageOutput) -> ForceConstantsResult:
         key=output.key,
         flags=tuple(QualityFlag(**flag) for flag in record["flags"]),
     )
+
+
+def _clusters(arrays: Arrays, name: str) -> SparseForceConstants | None:
+    prefix = f"{name}_"
+    parts = {
+        key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)
+    }
+    return SparseForceConstants.from_arrays(parts) if parts else None

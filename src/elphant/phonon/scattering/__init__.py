@@ -1,0 +1,1 @@
+"""Scattering of phonons by phonons, isotopes and boundaries, and the collision operator."""

@@ -1,0 +1,1 @@
+"""Heat carried by phonons: relaxation-time approximation, Boltzmann equation, coherences."""
