@@ -81,6 +81,7 @@ def third_order_clusters(
         force_constants.supercell_matrix_third,
         primitive_matrix=force_constants.primitive_matrix,
         tolerance=tolerance,
+        symmetry=False,
     )
     return dense_to_clusters(phonopy, force_constants.third, images=images, tolerance=tolerance)
 

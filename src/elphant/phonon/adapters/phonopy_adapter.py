@@ -51,6 +51,7 @@ def build_phonopy(
     *,
     primitive_matrix: ArrayLike | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
+    symmetry: bool = True,
 ) -> Phonopy:
     """Return a phonopy object without force constants.
 
@@ -64,6 +65,8 @@ def build_phonopy(
         phonopy convention; found from the symmetry (``"auto"``) when left out.
     tolerance : float, Å
         Symmetry tolerance.
+    symmetry : bool
+        Search for the symmetry; not needed where only cells and images are asked for.
     """
     from phonopy import Phonopy
 
@@ -76,6 +79,7 @@ def build_phonopy(
             np.array(supercell_matrix, dtype=int),
             primitive_matrix=primitive,
             symprec=tolerance,
+            is_symmetry=symmetry,
         )
 
 

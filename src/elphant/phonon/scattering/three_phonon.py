@@ -242,7 +242,7 @@ class ThreePhononScattering:
         first = frequencies[point, bands]
         sums = (frequencies[:, :, None] + partner[:, None, :]).reshape(-1, n * n)
         differences = (frequencies[:, :, None] - partner[:, None, :]).reshape(-1, n * n)
-        # Offsets of (pattern, pair, n', band, n'').
+        # Offsets of (pattern, pair, n', band, n''), behind an element for unwanted points.
         n_bands = len(first)
         per_pair = n * n_bands * n
         result = torch.zeros(3 * n_pairs * per_pair + 1, dtype=torch.float64, device=self._device)
@@ -255,7 +255,7 @@ class ThreePhononScattering:
             (differences, torch.cat([-first, first]), absorbed, both),
         ]
         self._cells.add_weights(jobs, slot, per_pair, result)
-        weights = result[:-1].reshape(3, n_pairs, n, n_bands, n)
+        weights = result[1:].reshape(3, n_pairs, n, n_bands, n)
         self._average_sets(weights, pairs)
         return weights
 
@@ -292,7 +292,9 @@ class ThreePhononScattering:
             occupation = bose(self._frequencies, temperature)
             n2, n3 = occupation[pairs.second], occupation[pairs.third]
             # Sums over one partner's modes leave one factor n each.
-            to_second, to_third = strengths.sum(dim=4), strengths.sum(dim=2)
+            # A product with ones is faster than a sum over so short an axis.
+            to_second = strengths @ strengths.new_ones(strengths.shape[4])
+            to_third = strengths.sum(dim=2)
             by_second = torch.einsum("cpib,pi->cb", to_second, n2)
             by_third = torch.einsum("cpbk,pk->cb", to_third, n3)
             emitted = to_second[0].sum(dim=(0, 1)) + by_second[0] + by_third[0]

@@ -29,6 +29,9 @@ from elphant.phonon.sparse_force_constants import SparseForceConstants
 #: Bytes of the force constants that are folded for several points in one sparse product.
 FOLDED_BYTES = 250e6
 
+#: Bytes of the matrix elements of some bands that are computed at a time.
+CACHE_BYTES = 1.5e6
+
 
 def mass_weighted(
     clusters: SparseForceConstants, masses: NDArray[np.float64]
@@ -77,7 +80,7 @@ class ThirdOrderVertices:
         ) * n + legs[:, 0, :, None, None]
         columns = np.broadcast_to(third_cell.reshape(-1, 1, 1, 1), rows.shape)
         values = mass_weighted(clusters, modes.masses)
-        self._filled, position = np.unique(rows, return_inverse=True)
+        self._filled, position = _numbered(rows, int(np.prod(self._box)) * n**3)
         self._matrix = _sparse(
             position.ravel(), columns.ravel(), values.ravel(), (len(self._filled), len(third_cells))
         ).to(device)
@@ -121,18 +124,24 @@ class ThirdOrderVertices:
         second, third : ndarray of int, (n_pairs,)
             Mesh indices of q' and q'' = -q - q'.
         """
-        n, e, n_pairs = self.n_modes, self._eigenvectors, len(second)
-        n_d = folded.shape[0]
+        n, n_d, n_pairs = self.n_modes, folded.shape[0], len(second)
+        wanted = range(n)[bands]
+        e_second, e_third = self._eigenvectors[second].transpose(1, 2), self._eigenvectors[third]
         # (D, j, k, l), then (D, j, l, k): the legs that are left stand at either end, so that the
         # two products below take them away without any rearrangement.
-        contracted = folded.reshape(n_d * n * n, n) @ e[point][:, bands]
-        contracted = contracted.reshape(n_d, n, n, -1).transpose(2, 3)
-        n_bands = contracted.shape[2]
-        at_pairs = self._fourier(contracted.reshape(n_d, -1), second)
-        half = torch.bmm(e[second].transpose(1, 2), at_pairs.reshape(n_pairs, n, n_bands * n))
-        full = torch.bmm(half.reshape(n_pairs, n * n_bands, n), e[third])
-        full = full.reshape(n_pairs, n, n_bands, n)
-        return full.real**2 + full.imag**2
+        contracted = folded.reshape(n_d * n * n, n) @ self._eigenvectors[point][:, bands]
+        contracted = contracted.reshape(n_d, n, n, len(wanted)).transpose(2, 3)
+        result = torch.empty((n_pairs, n, len(wanted), n), dtype=torch.float64, device=self._device)
+        # Few bands at a time, so that the arrays stay in the cache.
+        step = max(1, int(CACHE_BYTES / (16 * n_pairs * n * n)))
+        for start in range(0, len(wanted), step):
+            some = slice(start, start + step)
+            part = contracted[:, :, some]
+            at_pairs = self._fourier(part.reshape(n_d, -1), second).reshape(n_pairs, n, -1)
+            half = torch.bmm(e_second, at_pairs).reshape(n_pairs, -1, n)
+            full = torch.bmm(half, e_third).reshape(n_pairs, n, -1, n)
+            result[:, :, some] = (full.real * full.real).addcmul_(full.imag, full.imag)
+        return result
 
     def _fourier(self, values: Tensor, points: NDArray[np.int64]) -> Tensor:
         """Return ``sum_D exp(iq'·D)`` of values (n_D, m) at some mesh points, (n_points, m).
@@ -186,7 +195,7 @@ class FourthOrderVertices:
             (legs[:, 1, None, :, None, None] * n + legs[:, 2, None, None, :, None]) * n
             + legs[:, 3, None, None, None, :]
         ) * n + legs[:, 0, :, None, None, None]
-        self._filled, position = np.unique(rows, return_inverse=True)
+        self._filled, position = _numbered(rows, n**4)
         columns = np.broadcast_to(column.reshape(-1, 1, 1, 1, 1), rows.shape)
         values = mass_weighted(clusters, modes.masses)
         self._matrix = _sparse(
@@ -229,6 +238,14 @@ class FourthOrderVertices:
             x = torch.bmm(vectors, x.reshape(n_triples, -1, n).transpose(1, 2))
         x = x.reshape(n_triples, n, n, n, first.shape[1])
         return (x.real**2 + x.imag**2).to(torch.float64)
+
+
+def _numbered(rows: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct values below ``size`` and which of them each entry is."""
+    occurs = np.zeros(size, dtype=bool)
+    occurs[rows] = True
+    number = np.cumsum(occurs) - 1
+    return np.flatnonzero(occurs), number[rows]
 
 
 def _sparse(
