@@ -96,6 +96,11 @@ class Crystal:
         return self.fractional @ self.lattice
 
     @property
+    def axis_directions(self) -> Array:
+        """Unit vectors along a, b, c, rows (3, 3)."""
+        return axis_directions(self.lattice)
+
+    @property
     def lengths(self) -> Array:
         """Lengths of the lattice vectors a, b, c, (3,) Å."""
         return np.asarray(np.linalg.norm(self.lattice, axis=1))
@@ -180,3 +185,8 @@ class Crystal:
             f"{self.formula}, {self.n_atoms} atoms, a b c = {a:.4f} {b:.4f} {c:.4f} Å, "
             f"alpha beta gamma = {alpha:.2f} {beta:.2f} {gamma:.2f}°"
         )
+
+
+def axis_directions(lattice: Array) -> Array:
+    """Return unit vectors along lattice vectors given as rows, (3, 3)."""
+    return np.asarray(lattice / np.linalg.norm(lattice, axis=1)[:, None])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elphant.arrays import checked_array
-from elphant.crystal.crystal import Crystal
+from elphant.crystal.crystal import Crystal, axis_directions
 from elphant.crystal.pickling import through_constructor
 from elphant.crystal.symmetry import Symmetry
 
@@ -70,7 +70,7 @@ class Frame:
     @property
     def axis_directions(self) -> NDArray[np.float64]:
         """Unit vectors along a, b, c, rows (3, 3)."""
-        return np.asarray(self.lattice / np.linalg.norm(self.lattice, axis=1)[:, None])
+        return axis_directions(self.lattice)
 
     @property
     def reciprocal_directions(self) -> NDArray[np.float64]:

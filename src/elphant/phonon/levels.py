@@ -118,6 +118,12 @@ class LevelSettings:
                 "Give at least one temperature above zero.",
             )
 
+    def strata_for(self, n_modes: int) -> int:
+        """Return the strata of q' for a crystal with this many branches."""
+        if self.strata is not None:
+            return self.strata
+        return 2 if n_modes > MANY_BRANCHES else STRATA
+
 
 class LevelScattering:
     """Scattering on one mesh, piece by piece; phonons and kernels are set up on first use.
@@ -139,10 +145,12 @@ class LevelScattering:
         self._three: ThreePhononScattering | None = None
         self._four: FourPhononScattering | None = None
         self._space: Array | None = None
+        self._isotope: IsotopeScattering | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the kernels behind: a worker process sets up its own."""
-        return {**self.__dict__, "_modes": None, "_three": None, "_four": None, "_space": None}
+        made = ("_modes", "_three", "_four", "_space", "_isotope")
+        return {**self.__dict__, **dict.fromkeys(made)}
 
     @property
     def modes(self) -> MeshModes:
@@ -161,15 +169,17 @@ class LevelScattering:
     @property
     def strata(self) -> int:
         """Strata of q' in four-phonon sampling."""
-        if self.settings.strata is not None:
-            return self.settings.strata
-        return 2 if self.modes.n_modes > MANY_BRANCHES else STRATA
+        return self.settings.strata_for(self.modes.n_modes)
 
     @property
-    def axis_vectors(self) -> Array:
-        """Unit vectors along a, b and c of the user's cell, (3, 3)."""
-        lattice = self.force_constants.unitcell.lattice
-        return np.asarray(lattice / np.linalg.norm(lattice, axis=1)[:, None])
+    def isotope(self) -> IsotopeScattering | None:
+        """Isotope scattering, if the settings ask for it."""
+        if self._isotope is None and self.settings.isotope:
+            numbers = primitive_numbers(self.force_constants)
+            self._isotope = IsotopeScattering(
+                self.modes, natural_mass_variances(numbers), self.settings.broadening
+            )
+        return self._isotope
 
     def check_modes(self) -> tuple[tuple[QualityFlag, ...], int]:
         """Apply the policy for imaginary modes; return its flags and the modes left out.
@@ -271,7 +281,7 @@ class LevelScattering:
                 strata.append(chosen.stratum)
             # What one draw gives to one mode of a degenerate set depends on the basis that the
             # eigensolver chose, and the ratio estimator is not linear in it: take the mean.
-            means = self.modes.set_means()[position]
+            means = self.modes.set_means[position]
             weighted.append(np.einsum("ms,dtcs->dtcm", means, draws.weighted))
             phase_space.append(np.einsum("ms,dtcs->dtcm", means, draws.phase_space))
             if draws.collision is not None:
@@ -406,7 +416,7 @@ def solve_level(
     """
     settings, modes = scattering.settings, scattering.modes
     flags, n_masked = scattering.check_modes()
-    axes = scattering.axis_vectors
+    axes = scattering.force_constants.unitcell.axis_directions
     projections = np.einsum("xi,xj->xij", axes, axes).reshape(3, 9)
     solved, spread = _solve_sampled(scattering, three, rounds, solver, projections)
     rates, total, mode, four = solved.rates, solved.total, solved.mode, solved.rates.four
@@ -430,7 +440,7 @@ def solve_level(
             np.minimum(modes.raw_frequencies, 0.0),
         ),
         group_velocities=modes.irreducible_velocities,
-        velocity_products=star_sum(mesh, modes.velocity_products()),
+        velocity_products=star_sum(mesh, modes.velocity_products),
         heat_capacities=heat_capacities(modes, settings.temperatures),
         rates=total,
         rates_three_phonon=rates.three.sum(axis=2).transpose(1, 0, 2),
@@ -513,7 +523,7 @@ def _solve(
 ) -> _Solved:
     """Solve with one solver; ``off_diagonal`` concerns the four-phonon part."""
     settings, modes = scattering.settings, scattering.modes
-    isotope = _isotope(scattering)
+    isotope = scattering.isotope
     boundary = None
     if settings.boundary_mfp_um is not None:
         boundary = boundary_rates(modes.irreducible_velocities, settings.boundary_mfp_um)
@@ -527,17 +537,18 @@ def _solve(
     total = modes.degenerate_means(rates.total())
     if solver == "rta":
         count = unscattered_modes(modes, total)
+        mode = relaxation_time_conductivity(modes, settings.temperatures, total)
         return _Solved(
             rates,
             total,
-            relaxation_time_conductivity(modes, settings.temperatures, total),
-            _rta_gradients(modes, settings.temperatures, total),
+            mode,
+            _rta_gradients(modes, total, mode),
             (_unscattered_flag(count, modes),) if count else (),
         )
     sampled = rounds if off_diagonal else None
     solutions = [
         solve_bte(
-            _operator(scattering, rates, total, t, three, sampled, isotope),
+            _operator(scattering, rates, total, t, three, sampled),
             refuse_indefinite=refuse_indefinite,
         )
         for t in range(len(settings.temperatures))
@@ -605,15 +616,6 @@ def relative_errors(scattering: LevelScattering, three: Arrays, rounds: Sequence
     )
 
 
-def _isotope(scattering: LevelScattering) -> IsotopeScattering | None:
-    if not scattering.settings.isotope:
-        return None
-    numbers = primitive_numbers(scattering.force_constants)
-    return IsotopeScattering(
-        scattering.modes, natural_mass_variances(numbers), scattering.settings.broadening
-    )
-
-
 def _operator(
     scattering: LevelScattering,
     rates: LevelRates,
@@ -621,11 +623,10 @@ def _operator(
     t: int,
     three: Arrays,
     rounds: Sequence[Arrays] | None,
-    isotope: IsotopeScattering | None,
 ) -> CollisionOperator:
     """Return the collision operator at one temperature."""
     modes, settings = scattering.modes, scattering.settings
-    temperature = settings.temperatures[t]
+    temperature, isotope = settings.temperatures[t], scattering.isotope
 
     def rows() -> Any:
         for i, point in enumerate(modes.mesh.irreducible):
@@ -657,9 +658,8 @@ def _row_factor(rates: FourPhononRates, rounds: Sequence[Arrays], i: int, t: int
     return np.asarray(np.divide(final, plain, out=np.ones_like(final), where=plain > 0.0))
 
 
-def _rta_gradients(modes: MeshModes, temperatures: Sequence[float], total: Array) -> Array:
+def _rta_gradients(modes: MeshModes, total: Array, mode: Array) -> Array:
     """Return the derivatives of κ_ab with respect to the rates, (9, n_t, n_irr, n_modes)."""
-    mode = relaxation_time_conductivity(modes, temperatures, total)
     inverse = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0.0)
     slopes = -mode * inverse[..., None, None] / modes.mesh.n_points
     return np.asarray(np.moveaxis(slopes.reshape(*slopes.shape[:-2], 9), -1, 0))
@@ -677,20 +677,12 @@ def _bte_gradients(
     for temperature, solution in zip(temperatures, solutions, strict=True):
         response = solution.response
         products = response[..., :, None] * response[..., None, :]
-        occupation = _occupation(modes, temperature)
+        occupation = modes.thermal_amplitudes(temperature) ** 2
         scale = W_PER_MK_PER_EV_PER_K_A_PS * BOLTZMANN_EV * temperature**2
         scale /= modes.mesh.n_points * modes.volume
         slopes = -scale * star_sum(modes.mesh, occupation[..., None, None] * products)
         gradients.append(slopes.reshape(*slopes.shape[:-2], 9))
     return np.asarray(np.moveaxis(np.array(gradients), -1, 0))
-
-
-def _occupation(modes: MeshModes, temperature: float) -> Array:
-    """Return n (n + 1) at the irreducible points."""
-    from elphant.phonon.scattering.occupation import half_sinh
-
-    frequencies = torch.from_numpy(np.array(modes.irreducible_frequencies))
-    return np.asarray(half_sinh(frequencies, temperature).numpy() ** 2)
 
 
 def _standard_errors(four: Sequence[FourPhononRates], gradients: Array) -> Array:

@@ -28,7 +28,7 @@ from elphant.phonon.scattering.occupation import heat_capacity
 from elphant.store.stage import Arrays, Stage
 from elphant.units import KM_PER_S_PER_A_THZ
 from elphant.workflow.context import RunContext
-from elphant.workflow.ladder import Ladder
+from elphant.workflow.ladder import Ladder, rates_by_channel
 from elphant.workflow.potential_source import PotentialSource
 from elphant.workflow.settings import level_settings
 from elphant.workflow.stages.evaluate import evaluate_stage
@@ -200,7 +200,7 @@ def gruneisen_stage(
     rotations = np.asarray(output.arrays["rotations"])
     mean = np.einsum("gac,cd,gbd->ab", rotations, mean, rotations) / len(rotations)
     volume = volume_gruneisen(tensors)[usable]
-    unit = crystal.lattice / np.linalg.norm(crystal.lattice, axis=1)[:, None]
+    unit = crystal.axis_directions
     record = {
         "level": "HA+3ph",
         "temperature": float(temperature),
@@ -248,8 +248,6 @@ def renormalized_bands(
 
 def rate_records(ladder: Ladder) -> list[dict[str, Any]]:
     """Return mean and median rates by process at the summary temperature of every level."""
-    from elphant.workflow.results import rates_by_channel
-
     records = []
     for level in _first_solver(ladder):
         found = list(level.temperatures())
@@ -275,7 +273,7 @@ def rate_records(ladder: Ladder) -> list[dict[str, Any]]:
 
 def anisotropy_records(ladder: Ladder, crystal: Crystal) -> list[dict[str, Any]]:
     """Return the mean square velocity along a, b and c of every level."""
-    unit = crystal.lattice / np.linalg.norm(crystal.lattice, axis=1)[:, None]
+    unit = crystal.axis_directions
     records = []
     for level in _first_solver(ladder):
         found = list(level.temperatures())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elphant.config.models import RunConfig
 from elphant.errors import ConfigurationError
@@ -91,6 +92,32 @@ class Ladder:
     def result(self, level: str, solver: Solver) -> LevelResult | None:
         """Return one of the levels, or None."""
         return next((x for x in self.levels if (x.level, x.solver) == (level, solver)), None)
+
+
+def rates_by_channel(
+    parts: Sequence[ThermalConductivity],
+) -> dict[str, NDArray[np.float64]]:
+    """Return rates by process, (n_t, n_q, n_modes) ps⁻¹ each, over all temperatures of a level."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for part in parts:
+        shape = part.rates.shape
+        three, four = part.rates_three_phonon, part.rates_four_phonon
+        channels = {
+            "three_phonon": three,
+            "isotope": part.rates_isotope,
+            "boundary": part.rates_boundary,
+        }
+        if part.rates_emission is not None:
+            channels["three_phonon_emission"] = part.rates_emission
+            channels["three_phonon_absorption"] = three - part.rates_emission
+        if four is not None:
+            channels["four_phonon"] = four.sum(axis=1)
+            for i, name in enumerate(("recombination", "redistribution", "splitting")):
+                channels[f"four_phonon_{name}"] = four[:, i]
+        for name, values in channels.items():
+            if values is not None:
+                found.setdefault(name, []).append(np.broadcast_to(values, shape))
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,10 @@ from elphant.crystal import Crystal
 from elphant.errors import ResourceError
 from elphant.phonon.adapters.phonopy_adapter import build_phonopy
 from elphant.phonon.force_constants import ForceConstants
-from elphant.phonon.levels import MANY_BRANCHES, LevelSettings
+from elphant.phonon.levels import LevelSettings
 from elphant.phonon.scattering import four_phonon, three_phonon
-from elphant.phonon.scattering.mesh import ReciprocalMesh
-from elphant.phonon.scattering.operator import memory_bytes
-from elphant.phonon.scattering.sampling import STRATA
+from elphant.phonon.scattering.mesh import ReciprocalMesh, mesh_operations
+from elphant.phonon.scattering.operator import components, memory_bytes
 
 Array = NDArray[np.float64]
 Mesh = tuple[int, int, int]
@@ -125,7 +123,7 @@ class PlannedMesh:
     @classmethod
     def of(cls, crystal: PlannedCrystal, divisions: Mesh, *, exact: bool = True) -> PlannedMesh:
         """Count the points of a mesh; without ``exact`` a lower bound of the irreducible ones."""
-        kept = _kept_operations(crystal, divisions)
+        _, kept, _, _ = mesh_operations(np.array(divisions), crystal.lattice, crystal.rotations)
         n_points = math.prod(divisions)
         if exact and n_points * len(kept) <= EXACT_IMAGES:
             mesh = ReciprocalMesh.build(divisions, crystal.lattice, crystal.rotations)
@@ -149,22 +147,6 @@ class PlannedMesh:
     def n_operations(self) -> int:
         """Operations that keep the mesh."""
         return len(self.rotations_cartesian)
-
-
-def _kept_operations(crystal: PlannedCrystal, divisions: Mesh) -> Array:
-    """Return the Cartesian operations that map a mesh onto itself, time reversal included."""
-    counts = np.array(divisions)
-    inverse = np.linalg.inv(crystal.lattice)
-    found: dict[tuple[int, ...], Array] = {}
-    for rotation in crystal.rotations:
-        matrix = np.rint(np.linalg.inv(rotation).T).astype(int)
-        scaled = matrix * counts[:, None] / counts[None, :]
-        if np.abs(scaled - np.rint(scaled)).max() > 1e-9:
-            continue
-        for sign in (1, -1):
-            cartesian = sign * (inverse @ rotation.T @ crystal.lattice).T
-            found[tuple((sign * matrix).ravel().tolist())] = cartesian
-    return np.array(list(found.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +207,7 @@ def level_memory(
         kernel = max(kernel, quartets)
     rows = solution = 0.0
     if settings.collision:
-        sizes = memory_bytes(cast(ReciprocalMesh, mesh), crystal.n_modes, n_t)
+        sizes = memory_bytes(mesh, crystal.n_modes, n_t)
         per_item = -(-mesh.n_irreducible // MAX_ITEMS)
         # Rows over the whole mesh, their copy while they are folded, and those of one item.
         rows = 3.0 * 8.0 * n_t * n * n_points * n + (1.0 + per_item) * sizes["row"]
@@ -403,8 +385,7 @@ def four_phonon_cost(
     The counts of the sample are a guess: how much single draws differ is known only afterwards.
     """
     n, n_t, population = float(n_modes), len(settings.temperatures), mesh.n_points**2
-    strata = settings.strata or (2 if n_modes > MANY_BRANCHES else STRATA)
-    strata = min(strata, mesh.n_points)
+    strata = min(settings.strata_for(n_modes), mesh.n_points)
     rounds = 2
     wanted = (TYPICAL_SPREAD / n**1.5 / tolerance) ** 2 / mesh.n_irreducible
     while strata * 2 ** (rounds - 1) < wanted and rounds < max_rounds:
@@ -435,10 +416,10 @@ def solution_seconds(mesh: PlannedMesh, n_modes: int, settings: LevelSettings) -
     seconds = SECONDS_PER_ELEMENT * n_elements
     if settings.collision:
         size = float(mesh.n_irreducible * n_modes)
-        components = float((np.abs(mesh.rotations_cartesian).max(axis=0) > 1e-9).sum())
+        n_components = float(len(components(mesh)))
         # Rows are read, averaged and symmetrised; the iterations themselves are few.
         seconds += SECONDS_PER_ELEMENT * n_elements
-        seconds += len(settings.temperatures) * SECONDS_PER_ROW_ELEMENT * components * size**2
+        seconds += len(settings.temperatures) * SECONDS_PER_ROW_ELEMENT * n_components * size**2
     return seconds
 
 

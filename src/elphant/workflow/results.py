@@ -21,7 +21,7 @@ from elphant.store.provenance import hardware, package_versions, peak_memory_gb
 from elphant.store.run_directory import RunDirectory
 from elphant.tensors import TransportTensor
 from elphant.workflow.analysis import Analysis
-from elphant.workflow.ladder import Ladder
+from elphant.workflow.ladder import Ladder, rates_by_channel
 from elphant.workflow.stages.force_constants import ForceConstantsResult
 from elphant.workflow.stages.harmonic import HarmonicResult
 
@@ -278,32 +278,6 @@ def _write_rates(file: Any, group: str, parts: Sequence[ThermalConductivity]) ->
     if parts[0].mode_coherence is not None:
         wave = together("mode_coherence")
         _put(file, f"{group}/coherence", wave, "W m^-1 K^-1", f"{per_mode}, xyz, xyz")
-
-
-def rates_by_channel(
-    parts: Sequence[ThermalConductivity],
-) -> dict[str, NDArray[np.float64]]:
-    """Return rates by process, (n_t, n_q, n_modes) ps⁻¹ each, over all temperatures of a level."""
-    found: dict[str, list[NDArray[np.float64]]] = {}
-    for part in parts:
-        shape = part.rates.shape
-        three, four = part.rates_three_phonon, part.rates_four_phonon
-        channels = {
-            "three_phonon": three,
-            "isotope": part.rates_isotope,
-            "boundary": part.rates_boundary,
-        }
-        if part.rates_emission is not None:
-            channels["three_phonon_emission"] = part.rates_emission
-            channels["three_phonon_absorption"] = three - part.rates_emission
-        if four is not None:
-            channels["four_phonon"] = four.sum(axis=1)
-            for i, name in enumerate(("recombination", "redistribution", "splitting")):
-                channels[f"four_phonon_{name}"] = four[:, i]
-        for name, values in channels.items():
-            if values is not None:
-                found.setdefault(name, []).append(np.broadcast_to(values, shape))
-    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def _write_renormalization(file: Any, ladder: Ladder) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from elphant.crystal import Crystal
 from elphant.crystal.io import shortest_distance
+from elphant.phonon.analysis.phase_space import branch_spacing
 from elphant.phonon.conductivity import ThermalConductivity
 from elphant.quality import QualityFlag, check_below
 
@@ -47,7 +48,7 @@ def transport_flags(result: ThermalConductivity, crystal: Crystal) -> list[Quali
     modes = alive * result.weights[:, None]
     n_modes = modes.sum()
     omega = 2.0 * pi * np.abs(result.frequencies)
-    spacing = omega.max() / omega.shape[1]
+    spacing = branch_spacing(np.abs(result.frequencies).max(), result.frequencies.shape[1])
 
     short = float(share[alive & (path < bond)].sum())
     damped = float((modes * (rates > omega)).sum() / n_modes)

@@ -16,7 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elphant.errors import ConfigurationError
-from elphant.phonon.adapters.phonopy_adapter import build_phonopy, primitive_positions
+from elphant.phonon.adapters.phonopy_adapter import (
+    build_phonopy,
+    nearest_images,
+    primitive_positions,
+    ragged,
+)
 from elphant.phonon.cluster_basis import (
     ClusterBasis,
     SupercellSymmetry,
@@ -130,7 +135,7 @@ def supercell_to_clusters(
     """
     primitive = phonopy.primitive
     if images == "pairs":
-        rows, vectors, shares = _nearest_images(primitive, members)
+        rows, vectors, shares = nearest_images(primitive, members)
     else:
         rows, vectors, shares = compact_images(phonopy, members, tolerance)
     to_primitive = _primitive_index(primitive)
@@ -326,7 +331,7 @@ class _ImageTable:
             start = first[members[rows, 0], members[rows, other + 1]]
             stop = count[members[rows, 0], members[rows, other + 1]]
             # Images are sorted by length: keep those within reach of this tuple.
-            repeat, position = _ragged(stop)
+            repeat, position = ragged(stop)
             index = start[repeat] + position
             near = lengths[index] <= reach[rows[repeat]]
             repeat, index = repeat[near], index[near]
@@ -402,28 +407,6 @@ class _ImageTable:
         count = inside.sum(axis=2)
         first = np.concatenate([[0], np.cumsum(count.ravel())[:-1]]).reshape(n_home, n_atoms)
         return vectors[inside], lengths[inside], first, count
-
-
-def _nearest_images(primitive: Primitive, members: Indices) -> tuple[Indices, Array, Array]:
-    """Return phono3py's images: each other atom at its nearest images as seen from the first."""
-    smallest: Any = primitive.get_smallest_vectors()
-    vectors, multiplicity = np.array(smallest[0]), np.array(smallest[1])
-    count = multiplicity[members[:, 1:], members[:, :1], 0]
-    start = multiplicity[members[:, 1:], members[:, :1], 1]
-    rows, position = _ragged(count.prod(axis=1))
-    chosen = np.zeros((len(rows), members.shape[1] - 1, 3))
-    for other in reversed(range(members.shape[1] - 1)):
-        # Mixed radix: the last atom runs fastest.
-        chosen[:, other] = vectors[start[rows, other] + position % count[rows, other]]
-        position = position // count[rows, other]
-    return rows, chosen, 1.0 / count.prod(axis=1)[rows]
-
-
-def _ragged(counts: Indices) -> tuple[Indices, Indices]:
-    """Return the group and the position within it of every element of groups of these sizes."""
-    group = np.repeat(np.arange(len(counts)), counts)
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else counts
-    return group, np.arange(len(group)) - first[group]
 
 
 def _primitive_index(primitive: Primitive) -> Indices:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from elphant.phonon.adapters.phonopy_adapter import (
     DEFAULT_TOLERANCE,
+    nearest_images,
     phonopy_from,
     primitive_positions,
     run_q_points,
@@ -145,18 +146,15 @@ def _derivatives(phonopy: Any, q_points: Array) -> Iterator[Complex]:
         return
     primitive = phonopy.primitive
     n = len(primitive)
-    vectors, multiplicity = (np.array(a) for a in primitive.get_smallest_vectors())
-    counts = multiplicity[:, :, 0].T  # (n_primitive, n_supercell)
-    first, atom = np.repeat(np.indices(counts.shape).reshape(2, -1), counts.ravel(), axis=1)
-    start = np.repeat(multiplicity[:, :, 1].T.ravel(), counts.ravel())
-    rank = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts.ravel(), counts.ravel())
-    images = vectors[start + rank]
+    n_supercell = len(phonopy.supercell)
+    members = np.indices((n, n_supercell)).reshape(2, -1).T
+    rows, vectors, shares = nearest_images(primitive, members)
+    first, atom = members[rows].T
+    images = vectors[:, 0]
     second = np.array([primitive.p2p_map[i] for i in primitive.s2p_map])[atom]
     masses = np.array(primitive.masses)
-    constants = _compact_rows(phonopy)[first, atom]
-    constants = (
-        constants / (counts[first, atom] * np.sqrt(masses[first] * masses[second]))[:, None, None]
-    )
+    weights = shares / np.sqrt(masses[first] * masses[second])
+    constants = _compact_rows(phonopy)[first, atom] * weights[:, None, None]
     slopes = 2j * np.pi * (images @ np.array(primitive.cell))
     # Images of one pair of atoms of the primitive cell follow each other after sorting.
     pair = first * n + second

@@ -15,6 +15,7 @@ from elphant.phonon.force_constants import ForceConstants
 if TYPE_CHECKING:
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
+    from phonopy.structure.cells import Primitive
 
 Array = NDArray[np.float64]
 
@@ -104,6 +105,47 @@ def primitive_positions(primitive: PhonopyAtoms) -> Array:
     """
     positions = np.array(primitive.scaled_positions)
     return np.asarray(positions - np.floor(positions + 1e-6))
+
+
+def nearest_images(
+    primitive: Primitive, members: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Array, Array]:
+    """Return phono3py's images: each other atom at its nearest images as seen from the first.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        phonopy's primitive cell.
+    members : ndarray of int, (n, order)
+        First the index of an atom of the primitive cell, then indices in the supercell.
+
+    Returns
+    -------
+    rows : ndarray of int, (n_images,)
+        The tuple that each image belongs to, ascending.
+    vectors : ndarray, (n_images, order - 1, 3)
+        From the first atom to the others, in primitive lattice vectors.
+    shares : ndarray, (n_images,)
+        One over the number of images of the tuple.
+    """
+    smallest: Any = primitive.get_smallest_vectors()
+    vectors, multiplicity = np.array(smallest[0]), np.array(smallest[1])
+    count = multiplicity[members[:, 1:], members[:, :1], 0]
+    start = multiplicity[members[:, 1:], members[:, :1], 1]
+    rows, position = ragged(count.prod(axis=1))
+    chosen = np.zeros((len(rows), members.shape[1] - 1, 3))
+    for other in reversed(range(members.shape[1] - 1)):
+        # Mixed radix: the last atom runs fastest.
+        chosen[:, other] = vectors[start[rows, other] + position % count[rows, other]]
+        position = position // count[rows, other]
+    return rows, chosen, 1.0 / count.prod(axis=1)[rows]
+
+
+def ragged(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the group and the position within it of every element of groups of these sizes."""
+    group = np.repeat(np.arange(len(counts)), counts)
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else counts
+    return group, np.arange(len(group)) - first[group]
 
 
 def nac_parameters(force_constants: ForceConstants, phonopy: Phonopy) -> dict[str, Any] | None:

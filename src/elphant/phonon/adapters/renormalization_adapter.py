@@ -14,6 +14,7 @@ from elphant.errors import PhysicsError
 from elphant.phonon.adapters.phonopy_adapter import (
     DEFAULT_TOLERANCE,
     from_phonopy_atoms,
+    nearest_images,
     phonopy_from,
     primitive_positions,
 )
@@ -104,16 +105,10 @@ def _lattice_of(phonopy: Phonopy) -> SecondOrderLattice:
     positions = primitive_positions(primitive)
     atoms = np.array([primitive.p2p_map[i] for i in primitive.s2p_map], dtype=int)
     cells = _integers(np.array(supercell.positions) @ inverse - positions[atoms], lattice)
-    vectors, multiplicity = (np.array(a) for a in primitive.get_smallest_vectors())
-    row, column, cell, weight = [], [], [], []
-    for i in range(len(primitive)):
-        for j in range(len(supercell)):
-            count, start = multiplicity[j, i]
-            images = vectors[start : start + count] - positions[atoms[j]] + positions[i]
-            row += [i] * count
-            column += [j] * count
-            cell.append(_integers(images, lattice))
-            weight += [1.0 / count] * count
+    members = np.indices((len(primitive), len(supercell))).reshape(2, -1).T
+    rows, vectors, shares = nearest_images(primitive, members)
+    first, second = members[rows].T
+    images = vectors[:, 0] - positions[atoms[second]] + positions[first]
     return SecondOrderLattice(
         lattice=lattice,
         positions=positions,
@@ -122,10 +117,10 @@ def _lattice_of(phonopy: Phonopy) -> SecondOrderLattice:
         home=np.array(primitive.p2s_map),
         atoms=atoms,
         cells=cells,
-        image_rows=np.array(row),
-        image_columns=np.array(column),
-        image_cells=np.concatenate(cell),
-        image_weights=np.array(weight),
+        image_rows=first,
+        image_columns=second,
+        image_cells=_integers(images, lattice),
+        image_weights=shares,
     )
 
 

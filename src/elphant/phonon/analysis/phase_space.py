@@ -119,6 +119,22 @@ def mean_phase_space(phase_space: ArrayLike, weights: ArrayLike) -> float:
     return float((w[:, None] * values).sum() / (w.sum() * values.shape[1]))
 
 
+def branch_spacing(highest_frequency: float, n_modes: float) -> float:
+    """Return the mean spacing of the branches, ``2π f_max / n_modes``, as a rate in ps⁻¹.
+
+    Modes that scatter faster than this overlap in energy, and the wave-like channel of heat grows
+    as large as the particle-like one (M. Simoncelli, N. Marzari and F. Mauri, Phys. Rev. X 12,
+    041011 (2022)).
+
+    Parameters
+    ----------
+    highest_frequency : float, THz
+    n_modes : float
+        Branches.
+    """
+    return float(2.0 * np.pi * highest_frequency / n_modes)
+
+
 def velocity_anisotropy(
     velocities: ArrayLike,
     weights: ArrayLike,

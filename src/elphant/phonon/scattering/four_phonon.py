@@ -118,8 +118,6 @@ class FourPhononScattering:
         about 1e-6. Frequencies, weights and sums stay in double precision.
     """
 
-    channels = tuple(CHANNELS)
-
     def __init__(
         self,
         clusters: SparseForceConstants,

@@ -62,9 +62,7 @@ class IsotopeScattering:
             self._squares = modes.widths(broadening.scale) ** 2
         ids = modes.degenerate_ids
         self._has_degenerate = bool((ids != np.arange(modes.n_modes)).any())
-        # (n_irreducible, n, n): mean over the degenerate set of a band.
-        same = (ids[:, :, None] == ids[:, None, :]).astype(float)
-        self._means = same / same.sum(axis=2, keepdims=True)
+        self._means = modes.set_means
 
     def strengths(self, point: int) -> Array:
         r"""Return K between the modes at a point and all modes, (n_modes, n_points, n_modes) ps⁻¹.

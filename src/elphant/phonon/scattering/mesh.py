@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +16,8 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+# No slots: what follows from the fields is computed once, where it is first asked for.
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ReciprocalMesh:
     """Γ-centred mesh of the reciprocal primitive cell, reduced by symmetry and time reversal.
 
@@ -99,7 +101,7 @@ class ReciprocalMesh:
             )
         lattice = np.asarray(lattice, dtype=float)
         given = np.eye(3, dtype=int)[None] if rotations is None else np.asarray(rotations, int)
-        reciprocal, cartesian, origin, is_reversed = _operations(
+        reciprocal, cartesian, origin, is_reversed = mesh_operations(
             counts, lattice, given, time_reversal
         )
         addresses = _addresses(counts)
@@ -130,22 +132,22 @@ class ReciprocalMesh:
         """Number of irreducible points."""
         return len(self.irreducible)
 
-    @property
+    @cached_property
     def addresses(self) -> Integers:
         """Integer addresses of the points, (n_points, 3), in [0, divisions)."""
         return _addresses(self.divisions)
 
-    @property
+    @cached_property
     def q_points(self) -> Array:
         """Fractional wave vectors of the points, (n_points, 3)."""
         return np.asarray(self.addresses / self.divisions)
 
-    @property
+    @cached_property
     def weights(self) -> Integers:
         """Number of points in the star of each irreducible point, (n_irreducible,)."""
         return np.bincount(self.representative, minlength=self.n_irreducible)
 
-    @property
+    @cached_property
     def negatives(self) -> Integers:
         """Index of -q for each point, (n_points,)."""
         return self.index(-self.addresses)
@@ -158,7 +160,7 @@ class ReciprocalMesh:
         """Return the operations that keep a point, (n_kept,)."""
         return np.flatnonzero(self.images[:, point] == point)
 
-    @property
+    @cached_property
     def projections(self) -> Array:
         """Mean of the Cartesian operations of the little group, (n_irreducible, 3, 3).
 
@@ -176,24 +178,19 @@ class ReciprocalMesh:
         """Cartesian operation that takes the representative to each point, (n_points, 3, 3)."""
         return self.rotations_cartesian[self.operation]
 
-    def orbits(self, point: int) -> tuple[Integers, Integers]:
-        """Reduce the mesh by the little group of a point.
-
-        Returns
-        -------
-        first : ndarray of int, (n_points,)
-            The smallest index in the orbit of each point.
-        sizes : ndarray of int, (n_points,)
-            Size of the orbit at its first point, zero elsewhere.
-        """
-        first = self.images[self.little_group(point)].min(axis=0)
-        return first, np.bincount(first, minlength=self.n_points)
+    def orbits(self, point: int) -> Integers:
+        """Return the smallest point of the orbit of each point under the little group of one."""
+        return np.asarray(self.images[self.little_group(point)].min(axis=0))
 
 
-def _operations(
-    divisions: Integers, lattice: Array, rotations: Integers, time_reversal: bool
+def mesh_operations(
+    divisions: Integers, lattice: Array, rotations: Integers, time_reversal: bool = True
 ) -> tuple[Integers, Array, Integers, NDArray[np.bool_]]:
-    """Return the distinct operations that keep the mesh."""
+    """Return the distinct operations that keep a mesh.
+
+    Arguments as in :meth:`ReciprocalMesh.build`; the results are its ``rotations``,
+    ``rotations_cartesian``, ``space_operation`` and ``reversed``.
+    """
     inverse = np.linalg.inv(lattice)
     found: dict[tuple[int, ...], tuple[Integers, Array, int, bool]] = {}
     for is_reversed in (False, True) if time_reversal else (False,):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from elphant.arrays import checked_array
 from elphant.phonon.scattering.mesh import ReciprocalMesh
+from elphant.phonon.scattering.occupation import half_sinh
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -23,7 +26,8 @@ DEGENERATE_THZ = 1e-4
 SMALLEST_WIDTH_SHARE = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+# No slots: what follows from the fields is computed once, where it is first asked for.
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MeshModes:
     r"""Phonons on a mesh, equal at equivalent points to the last bit.
 
@@ -105,31 +109,32 @@ class MeshModes:
 
     def degenerate_means(self, values: Array) -> Array:
         """Return (..., n_irreducible, n_modes) values averaged over degenerate sets."""
-        return np.asarray(np.einsum("qst,...qt->...qs", self.set_means(), values))
+        return np.asarray(np.einsum("qst,...qt->...qs", self.set_means, values))
 
+    @cached_property
     def set_means(self) -> Array:
-        """Return the matrices that average over degenerate sets, (n_irreducible, n, n)."""
+        """Matrices that average over degenerate sets, (n_irreducible, n_modes, n_modes)."""
         same = (self.degenerate_ids[:, :, None] == self.degenerate_ids[:, None, :]).astype(float)
         return np.asarray(same / same.sum(axis=2, keepdims=True))
 
+    @cached_property
     def velocity_products(self) -> Array:
-        """Return v (x) v of each mode averaged over its degenerate set, (n_irr, n_modes, 3, 3).
+        """Products v (x) v, averaged over degenerate sets, (n_irreducible, n_modes, 3, 3) Å² THz².
 
         ``sum_ss' Re(V_a,ss' V_b,s's) / d`` over a set of d modes does not depend on the basis
-        inside the set; the products of the diagonal elements alone would. Unit Å² THz².
+        inside the set; the products of the diagonal elements alone would.
         """
-        n_irreducible, n_modes = self.degenerate_ids.shape
-        products = np.zeros((n_irreducible, n_modes, 3, 3))
         same = self.degenerate_ids[:, :, None] == self.degenerate_ids[:, None, :]
         squares = np.einsum(
-            "qast,qbts,qst->qsab", self.velocity_matrices, self.velocity_matrices, same,
+            "qast,qbts,qst->abqs", self.velocity_matrices, self.velocity_matrices, same,
             optimize=True,
         ).real  # fmt: skip
-        products[:] = squares
-        flat = products.reshape(n_irreducible, n_modes, 9)
-        for component in range(9):
-            flat[..., component] = self.degenerate_means(flat[..., component])
-        return products
+        return np.asarray(np.moveaxis(self.degenerate_means(squares), (0, 1), (2, 3)))
+
+    def thermal_amplitudes(self, temperature: float) -> Array:
+        """Return ``sqrt(n (n + 1))`` at the irreducible points, (n_irreducible, n_modes)."""
+        frequencies = torch.from_numpy(np.array(self.irreducible_frequencies))
+        return np.asarray(half_sinh(frequencies, temperature).numpy())
 
     def widths(self, scale: float = 1.0) -> Array:
         r"""Return the adaptive broadening of each mode, (n_points, n_modes) THz.
@@ -145,7 +150,7 @@ class MeshModes:
         of degenerate modes enter by their mean square, which does not depend on the basis. Widths
         below a quarter of the mean are raised to it, so that flat bands find partners.
         """
-        squares = np.einsum("ab,qsab->qs", self.step_metric, self.velocity_products())
+        squares = np.einsum("ab,qsab->qs", self.step_metric, self.velocity_products)
         widths = scale * np.sqrt(np.maximum(squares, 0.0) / 12.0)
         weights = self.mesh.weights[:, None] * (self.irreducible_frequencies > CUTOFF_THZ)
         mean = float((widths * weights).sum() / max(1, weights.sum()))

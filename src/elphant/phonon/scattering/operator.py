@@ -19,14 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from elphant.phonon.scattering.mesh import ReciprocalMesh
 from elphant.phonon.scattering.modes import MeshModes
-from elphant.phonon.scattering.occupation import half_sinh
 
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
@@ -48,7 +47,19 @@ def scattered_modes(rates: Array) -> NDArray[np.bool_]:
     return np.asarray((rates > 0.0) & (rates > NEGLIGIBLE_RATE * largest))
 
 
-def components(mesh: ReciprocalMesh) -> tuple[Pair, ...]:
+class MeshCounts(Protocol):
+    """What sizes follow from: a mesh, or the plan of one."""
+
+    @property
+    def n_irreducible(self) -> int:
+        """Irreducible points."""
+
+    @property
+    def rotations_cartesian(self) -> Array:
+        """Operations that keep the mesh, (n_operations, 3, 3)."""
+
+
+def components(mesh: MeshCounts) -> tuple[Pair, ...]:
     """Return the Cartesian components (a, b) that the symmetry lets differ from zero."""
     largest = np.abs(mesh.rotations_cartesian).max(axis=0)
     return tuple((a, b) for a in range(3) for b in range(3) if largest[a, b] > _ZERO)
@@ -97,7 +108,7 @@ def reduce_row(mesh: ReciprocalMesh, position: int, row: Array) -> Array:
     return result
 
 
-def memory_bytes(mesh: ReciprocalMesh, n_modes: int, n_temperatures: int = 1) -> dict[str, float]:
+def memory_bytes(mesh: MeshCounts, n_modes: int, n_temperatures: int = 1) -> dict[str, float]:
     """Return sizes: of the reduced rows of one point, of all points, and of one operator.
 
     Returns
@@ -168,12 +179,12 @@ class CollisionOperator:
         rates = np.asarray(rates, dtype=float)
         if rates.shape != (n_q, n):
             raise ValueError(f"rates has shape {rates.shape}; expected {(n_q, n)}")
-        frequencies = modes.irreducible_frequencies
-        active = (frequencies > 0.0) & scattered_modes(modes.degenerate_means(rates))
+        active = (modes.irreducible_frequencies > 0.0) & scattered_modes(
+            modes.degenerate_means(rates)
+        )
         means = _set_means(modes.degenerate_ids, active)
         rates = np.einsum("qst,qt->qs", means, rates)
-        occupation = half_sinh(torch.from_numpy(np.array(frequencies)), temperature).numpy()
-        scale = occupation * np.sqrt(mesh.weights[:, None] * rates)
+        scale = modes.thermal_amplitudes(temperature) * np.sqrt(mesh.weights[:, None] * rates)
         active &= scale > 0.0
         inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=active)
         pairs = components(mesh)

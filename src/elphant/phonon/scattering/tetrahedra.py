@@ -47,7 +47,6 @@ class TetrahedronCells:
         )
         steps = np.linalg.inv(lattice).T / mesh.divisions[:, None]
         self.tetrahedra = torch.from_numpy(tetrahedra_of_cell(steps))
-        self.n_points = mesh.n_points
 
     def weights(self, energies: Tensor, targets: Tensor, slot: Tensor, n_slots: int) -> Tensor:
         """Return delta-function weights, (n_targets, n_slots, n_bands), in 1/energy.

@@ -53,7 +53,8 @@ class ScatteringRow:
 
     Attributes
     ----------
-    rates : ndarray, (n_t, n_channels, n_modes) ps⁻¹
+    rates : ndarray, (n_t, 2, n_modes) ps⁻¹
+        Emission and absorption.
     collision : ndarray, (n_t, n_modes, n_points, n_modes) ps⁻¹, or None
         Off-diagonal equilibrium rates between the modes here and all modes of the mesh, for
         vector fields (odd in q); to be projected by the little group of the point.
@@ -82,7 +83,7 @@ class PartnerPairs:
     def of(cls, mesh: ReciprocalMesh, point: int) -> PartnerPairs:
         """Return the pairs of a point."""
         points = np.arange(mesh.n_points)
-        first, _ = mesh.orbits(point)
+        first = mesh.orbits(point)
         partner = third_point(mesh, point, points)
         key = np.minimum(first, first[partner])
         multiplicity = np.bincount(key, minlength=mesh.n_points)
@@ -102,9 +103,6 @@ class ThreePhononScattering:
     device : torch.device, optional
     """
 
-    #: Names of the channels of :attr:`ScatteringRow.rates`.
-    channels = ("emission", "absorption")
-
     def __init__(
         self,
         clusters: SparseForceConstants,
@@ -120,7 +118,7 @@ class ThreePhononScattering:
         self._cells: TetrahedronCells | None = None
         if broadening.kind == "tetrahedron":
             self._cells = TetrahedronCells(modes.mesh, modes.lattice)
-            self._set_means = torch.from_numpy(modes.set_means()).to(self._device)
+            self._set_means = torch.from_numpy(modes.set_means).to(self._device)
             self._has_sets = (modes.degenerate_ids != np.arange(modes.n_modes)).any(axis=1)
         elif broadening.kind == "adaptive":
             self._widths = torch.from_numpy(modes.widths(broadening.scale)).to(self._device)

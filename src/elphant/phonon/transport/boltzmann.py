@@ -16,13 +16,11 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from elphant.arrays import checked_array
 from elphant.errors import PhysicsError, ResourceError
 from elphant.phonon.scattering.modes import MeshModes
-from elphant.phonon.scattering.occupation import half_sinh
 from elphant.phonon.scattering.operator import CollisionOperator, axis_groups
 from elphant.phonon.transport.relaxation_time import spread_conductivity, star_sum
 from elphant.quality import QualityFlag, check_below
@@ -120,7 +118,7 @@ class BoltzmannSolution:
 def heat_drive(modes: MeshModes, temperature: float) -> Array:
     """Return ``v ħω n (n + 1) / (k_B T²)``, (n_irreducible, n_modes, 3) in Å ps⁻¹ K⁻¹."""
     frequencies = modes.irreducible_frequencies
-    occupation = half_sinh(torch.from_numpy(np.array(frequencies)), temperature).numpy() ** 2
+    occupation = modes.thermal_amplitudes(temperature) ** 2
     factor = PLANCK_EV_PS * frequencies * occupation / (BOLTZMANN_EV * temperature**2)
     return np.asarray(factor[..., None] * modes.irreducible_velocities)
 

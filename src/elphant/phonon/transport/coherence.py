@@ -22,6 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from elphant.phonon.analysis.phase_space import branch_spacing
 from elphant.phonon.scattering.modes import MeshModes
 from elphant.phonon.transport.relaxation_time import heat_capacities, star_sum
 from elphant.units import W_PER_MK_PER_EV_PER_K_A_PS
@@ -101,4 +102,4 @@ def coherence_conductivity(modes: MeshModes, temperatures: Sequence[float], rate
 
 def wigner_lifetime(modes: MeshModes) -> float:
     """Return ``3 n_atoms / ω_max`` in ps: modes that live shorter conduct mainly by coherence."""
-    return float(modes.n_modes / (2.0 * np.pi * modes.frequencies.max()))
+    return 1.0 / branch_spacing(modes.frequencies.max(), modes.n_modes)

@@ -57,7 +57,7 @@ def relaxation_time_conductivity(
         Summed over the stars: the conductivity is the sum over points and modes divided by the
         number of mesh points.
     """
-    return _conductivity(modes, temperatures, rates, modes.velocity_products())
+    return _conductivity(modes, temperatures, rates, modes.velocity_products)
 
 
 def spread_conductivity(modes: MeshModes, temperatures: Sequence[float], rates: Array) -> Array:
@@ -68,7 +68,7 @@ def spread_conductivity(modes: MeshModes, temperatures: Sequence[float], rates: 
     :func:`relaxation_time_conductivity`.
     """
     v = modes.irreducible_velocities
-    spread = modes.velocity_products() - v[..., :, None] * v[..., None, :]
+    spread = modes.velocity_products - v[..., :, None] * v[..., None, :]
     ids = modes.degenerate_ids
     alone = (ids[:, :, None] == ids[:, None, :]).sum(axis=2) == 1
     spread[alone] = 0.0

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from elphant.phonon.analysis.phase_space import branch_spacing
 from elphant.report.mode_table import (
     LOWEST_FREQUENCY,
     ModeTable,
@@ -123,12 +124,8 @@ def _draw_paths(ax: Axes, modes: ModeTable, bond: float) -> None:
 
 
 def wigner_rate(modes: ModeTable) -> float:
-    """Return the average spacing of the branches, 2π f_max / n_modes, as a rate in 1/ps.
-
-    Modes that scatter faster than this overlap in energy, and the wave-like channel of heat grows
-    as large as the particle-like one (Simoncelli, Marzari, Mauri, Phys. Rev. X 12, 041011, 2022).
-    """
-    return float(2 * np.pi * modes.frequency.max() / modes.weight.sum())
+    """Return the average spacing of the branches as a rate in 1/ps."""
+    return branch_spacing(modes.frequency.max(), modes.weight.sum())
 
 
 def _live(modes: ModeTable) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,13 @@ from elphant.phonon.conductivity import (
     merge_blocks,
     solve_conductivity,
 )
-from elphant.quality import QualityFlag
-from elphant.store.stage import Arrays, Stage, StageOutput
+from elphant.store.stage import Arrays, Stage
 from elphant.workflow.context import RunContext
+from elphant.workflow.level_cost import MAX_ITEMS
 from elphant.workflow.stages.force_constants import ForceConstantsResult
+from elphant.workflow.stages.levels import conductivity_from_store, conductivity_to_store
 
 VERSION = 2
-
-#: Work items per scattering stage: enough to share among many nodes and to lose little in a kill.
-MAX_ITEMS = 48
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,31 +105,15 @@ def conductivity_stage(
         with context.progress.task(f"solving ({settings.solver})", 1) as task:
             result = solve_conductivity(source.force_constants, settings, block)
             task.advance()
-        return _to_store(result)
+        return conductivity_to_store(result)
 
     output = context.reuse_or_compute(f"kappa-{settings.solver}", VERSION, inputs, compute)
-    return _from_store(output)
+    return conductivity_from_store(output)
 
 
 def with_solver(settings: ConductivitySettings, solver: Solver) -> ConductivitySettings:
     """Return the settings for another solver; the rates are the same."""
     return replace(settings, solver=solver)
-
-
-def _to_store(result: ThermalConductivity) -> tuple[dict[str, Any], Arrays]:
-    """Split a result into its arrays and the rest."""
-    values = {f.name: getattr(result, f.name) for f in fields(result)}
-    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    record = {name: value for name, value in values.items() if name not in arrays}
-    record["flags"] = [flag.to_dict() for flag in result.flags]
-    return record, arrays
-
-
-def _from_store(output: StageOutput) -> ThermalConductivity:
-    record: dict[str, Any] = {**output.record, **output.arrays}
-    record["flags"] = tuple(QualityFlag(**flag) for flag in record["flags"])
-    record["mesh"] = tuple(record["mesh"])
-    return ThermalConductivity(**record)
 
 
 def _mesh(settings: ConductivitySettings) -> str:
