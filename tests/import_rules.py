@@ -21,6 +21,7 @@ LAYERS = {
     "engine": 1,
     "grids": 2,
     "tensors": 2,
+    "orbitals": 2,
     "models": 2,
     "phonon": 3,
     "electron": 3,
@@ -33,7 +34,7 @@ LAYERS = {
 }
 
 #: (importing, imported) pairs inside one layer that are allowed.
-MAY_SIDEWAYS = {("workflow", "config")} | {
+MAY_SIDEWAYS = {("workflow", "config"), ("models", "orbitals")} | {
     (upper, lower)
     for upper in ("errors", "quality", "arrays")
     for lower in ("errors", "units", "version")
@@ -53,6 +54,8 @@ CONFINED = {
     "mace": ("models.potentials",),
     "e3nn": ("models.potentials",),
     "dftd3": ("models.potentials",),
+    "pyscf": ("models.hamiltonians",),
+    "sisl": ("models.hamiltonians",),
     "ase": ("crystal", "models"),
     "spglib": ("crystal",),
     "seekpath": ("grids",),

@@ -1,0 +1,1 @@
+"""L3: electronic structure from local-orbital Hamiltonians."""

@@ -1,0 +1,1 @@
+"""L2: providers of Hamiltonians in local orbitals."""
