@@ -34,7 +34,7 @@ LAYERS = {
 }
 
 #: (importing, imported) pairs inside one layer that are allowed.
-MAY_SIDEWAYS = {("workflow", "config"), ("models", "orbitals")} | {
+MAY_SIDEWAYS = {("workflow", "config"), ("models", "orbitals"), ("models", "grids")} | {
     (upper, lower)
     for upper in ("errors", "quality", "arrays")
     for lower in ("errors", "units", "version")

@@ -31,11 +31,19 @@ HARTREE_ENERGY: Final = 4.3597447222060e-18  # J
 ANGSTROM_PER_BOHR: Final = BOHR_RADIUS * 1e10
 EV_PER_HARTREE: Final = HARTREE_ENERGY / ELEMENTARY_CHARGE
 
+#: Hartree (eV) and Bohr radius (Å) as the OpenMX program writes them (version 3.9): its files are
+#: converted with its own constants, so that lengths and energies are those of its own input.
+OPENMX_EV_PER_HARTREE: Final = 27.2113845
+OPENMX_ANGSTROM_PER_BOHR: Final = 0.529177249
+
 #: k_B in eV/K.
 BOLTZMANN_EV: Final = BOLTZMANN / ELEMENTARY_CHARGE
 
 #: h in eV ps, so that the energy of a phonon of frequency f in THz is ``PLANCK_EV_PS * f`` eV.
 PLANCK_EV_PS: Final = PLANCK / ELEMENTARY_CHARGE * 1e12
+
+#: m_e/m of a band whose second derivative over k is 1 eV Å²: m_e/ħ² in 1/(eV Å²).
+INVERSE_MASS_PER_EV_A2: Final = ELECTRON_MASS / HBAR**2 * ELEMENTARY_CHARGE * 1e-20
 
 #: Ordinary frequency in THz of sqrt(eV Å⁻² amu⁻¹): f = THZ_PER_SQRT_EV_A2_AMU * sqrt(eigenvalue).
 THZ_PER_SQRT_EV_A2_AMU: Final = sqrt(ELEMENTARY_CHARGE / 1e-20 / ATOMIC_MASS) / (2.0 * pi) * 1e-12

@@ -20,6 +20,7 @@ displacements: {length_second: 10.0, length_third: 10.0, cutoff_third: 4.5, cuto
 conductivity: {mesh: [3, 3, 3], temperatures: [40, 80]}
 phonons: {mesh: [6, 6, 6]}
 potential: {model: 'lj_argon:factory'}
+hamiltonian: {model: none}
 """
 
 

@@ -11,7 +11,8 @@ from ase.build import bulk
 from elphant.crystal import find_symmetry
 from elphant.crystal.io import from_ase, read_crystal
 from elphant.errors import StructureError
-from elphant.models.dielectric.born import read_born
+from elphant.models.dielectric.born import read_born, write_born
+from elphant.models.dielectric.symmetrization import symmetrized_dielectric
 
 EPSILON = "2.5 0 0 0 2.5 0 0 0 2.5"
 PLUS, MINUS = "1.1 0 0 0 1.1 0 0 0 1.1", "-1.1 0 0 0 -1.1 0 0 0 -1.1"
@@ -98,3 +99,29 @@ def test_charges_of_another_setting_are_refused(shared_data):
     crystal = read_crystal(shared_data / "structures" / "Sb2Se3_PBEsol_Pbnm.vasp")
     with pytest.raises(StructureError, match="other axes"):
         read_born(shared_data / "phonondb/Sb2Se3/BORN", crystal, find_symmetry(crystal))
+
+
+@pytest.mark.parametrize("kind", ["rocksalt", "wurtzite"])
+def test_written_files_are_read_back_unchanged(tmp_path, kind):
+    crystal = from_ase(bulk("ZnO", kind, a=3.25 if kind == "wurtzite" else 4.3))
+    symmetry = find_symmetry(crystal)
+    rng = np.random.default_rng(2)
+    charges = 2.0 * np.sign(crystal.numbers - 20)[:, None, None] * np.eye(3)
+    charges = charges + 0.01 * rng.normal(size=charges.shape)
+    epsilon = 4 * np.eye(3) + 0.05 * rng.normal(size=(3, 3))
+    data, changes = symmetrized_dielectric(
+        epsilon, charges, crystal, symmetry, "made", coulomb_constant=14.4
+    )
+    assert changes.charges > 1e-3
+    assert f"{changes}" in data.source
+    path = tmp_path / "BORN"
+    path.write_text(write_born(data, symmetry))
+    again = read_born(path, crystal, symmetry)
+    np.testing.assert_allclose(again.born_charges, data.born_charges, rtol=0, atol=1.5e-12)
+    np.testing.assert_allclose(again.epsilon_infinity, data.epsilon_infinity, rtol=0, atol=1.5e-12)
+    assert again.coulomb_constant == data.coulomb_constant
+
+
+def test_charges_of_an_orbit_are_needed(salt):
+    with pytest.raises(ValueError, match="every orbit"):
+        symmetrized_dielectric(np.eye(3), {0: np.eye(3)}, salt, find_symmetry(salt), "made")

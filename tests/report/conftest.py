@@ -29,9 +29,22 @@ def pbnm(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def full(tmp_path_factory):
-    """A run with every level of theory and the anharmonic analysis."""
-    options = SyntheticOptions(ladder=True, preset="standard")
+    """A run with every level of theory, the anharmonic analysis and the electronic structure."""
+    options = SyntheticOptions(ladder=True, electrons=True, preset="standard")
     return build_run(tmp_path_factory.mktemp("runs") / "full", options)
+
+
+@pytest.fixture(scope="session")
+def electrons(tmp_path_factory):
+    """A run of the electronic structure alone."""
+    options = SyntheticOptions(electrons=True, phonons=False, preset="standard")
+    return build_run(tmp_path_factory.mktemp("runs") / "electrons", options)
+
+
+@pytest.fixture(scope="session")
+def electrons_report(electrons):
+    """The written report of the run without phonons."""
+    return write_report(electrons)
 
 
 @pytest.fixture(scope="session")

@@ -71,5 +71,5 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self._stack and self._stack[-1] == "style":
             self.loads += re.findall(r"url\(([^)]*)\)|@import\s+(\S+)", data)
-        else:
+        elif not (self._stack and self._stack[-1] == "script"):
             self.text += data

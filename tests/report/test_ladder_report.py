@@ -29,14 +29,16 @@ from elphant.report.plots import (
     cumulative_conductivity,
     renormalized_phonons,
 )
-from elphant.report.run_data import LEVELS, RunData
+from elphant.report.records import LEVELS
+from elphant.report.run_data import RunData
 from elphant.report.sections.conductivity import value_and_error
 from elphant.report.setting import target_setting
 
 NO_PICTURES = Section(identifier="figures", title="Figures", blocks=())
 SECTIONS = [
-    "tensors", "figures", "quality", "structure", "model", "force-constants", "renormalization",
-    "scattering", "anharmonicity", "methods", "citations", "rerun", "provenance",
+    "tensors", "electrons", "figures", "quality", "structure", "model", "hamiltonian",
+    "force-constants", "renormalization", "scattering", "anharmonicity", "lone-pairs", "published",
+    "methods", "citations", "rerun", "provenance",
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ SECTIONS = [
     "tensors", "figures", "quality", "structure", "model", "force-constants", "methods",
     "citations", "rerun", "provenance",
 ]  # fmt: skip
+REPORTS = ("report", "full_report", "electrons_report")
 NO_PICTURES = Section(identifier="figures", title="Figures", blocks=())
 
 
@@ -39,12 +40,13 @@ def test_sections_are_in_order(report):
     assert [link for link in page.links if link.startswith("#")][1:] == [f"#{s}" for s in SECTIONS]
 
 
-@pytest.mark.parametrize("name", ["report", "full_report"])
+@pytest.mark.parametrize("name", REPORTS)
 def test_nothing_is_loaded(name, request):
     report = request.getfixturevalue(name)
     text = report.read_text(encoding="utf-8")
     page = Page(text)
-    assert "script" not in page.tags
+    # Data and one script, where there is an interactive view.
+    assert page.tags.get("script", 0) == (0 if name == "report" else 2)
     assert all(load.startswith(("#", "data:")) for load in page.loads)
     assert all(re.match(r"#|figures/", link) for link in page.links)
     assert "default-src 'none'" in text
@@ -54,13 +56,13 @@ def test_nothing_is_loaded(name, request):
     assert inside <= set(page.ids)
 
 
-@pytest.mark.parametrize("name", ["report", "full_report"])
+@pytest.mark.parametrize("name", REPORTS)
 def test_every_figure_has_four_formats_and_a_description(name, request):
     report = request.getfixturevalue(name)
     folder = report.parent / "figures"
     run = RunData.load(report.parent)
     drawn = [spec for spec in FIGURES if spec.applies(run)]
-    assert len(drawn) == {"report": 7, "full_report": 11}[name]
+    assert len(drawn) == {"report": 7, "full_report": 15, "electrons_report": 5}[name]
     assert not [spec.name for spec in drawn if spec.missing(run)]
     for spec in drawn:
         for suffix in ("svg", "pdf", "png", "csv"):

@@ -20,6 +20,10 @@ def validator():
     return jsonschema.Draft202012Validator(schema)
 
 
+#: Records of the electronic structure; the first item of lists is tested.
+ELECTRONIC = ("electronic_structure", "band_gap", "effective_mass", "lone_pairs", "elf")
+
+
 @pytest.fixture
 def results(pnma):
     return json.loads((pnma / "results.json").read_text(encoding="utf-8"))
@@ -84,11 +88,30 @@ def test_future_records_have_definitions(validator, results):
         {**carrier, "part": "polar", "cartesian": tensor, "axes": axes, "unit": "cm^2 V^-1 s^-1"}
     ]
     results["seebeck"] = [{**carrier, "cartesian": tensor, "axes": axes, "unit": "uV K^-1"}]
-    results["effective_mass"] = [
-        {"carrier": "hole", "kind": "band_edge", "temperature": None, "tensor": tensor,
-         "axes": axes, "unit": "m_e"}
-    ]  # fmt: skip
-    results["band_gap"] = {"value": 1.17, "is_direct": False, "unit": "eV"}
     validator.validate(results)
     results["mobility"][0]["part"] = "acoustic"
     assert not validator.is_valid(results)
+
+
+def test_runs_of_electrons_alone_are_valid(validator, electrons):
+    results = json.loads((electrons / "results.json").read_text(encoding="utf-8"))
+    assert results["phonons"] is results["force_constants"] is results["potential"] is None
+    validator.validate(results)
+    for name in ELECTRONIC:
+        strange = json.loads(json.dumps(results))
+        record = strange[name][0] if isinstance(strange[name], list) else strange[name]
+        record["colour"] = "blue"
+        assert not validator.is_valid(strange), f"{name} takes anything"
+
+
+def test_degenerate_edges_and_metals_are_valid(validator, electrons):
+    results = json.loads((electrons / "results.json").read_text(encoding="utf-8"))
+    results["effective_mass"][0] |= {
+        "tensor": None, "inverse_tensor": None, "principal": None, "degeneracy": 3,
+        "band_index": 2, "axes": {"a": 0.3, "b": None, "c": 0.3}, "uncertainty": None,
+    }  # fmt: skip
+    results["band_gap"] |= {
+        "value": 0.0, "kind": None, "direct_value": None, "valence": None, "conduction": None,
+        "is_metal": True,
+    }  # fmt: skip
+    validator.validate(results)

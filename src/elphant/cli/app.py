@@ -55,6 +55,7 @@ def global_options(
 @app.command("run")
 @app.command("kappa")
 def kappa(
+    context: typer.Context,
     structure: Annotated[
         Path | None, typer.Argument(help="Structure file: CIF, POSCAR, extxyz, …")
     ] = None,
@@ -71,6 +72,8 @@ def kappa(
     max_force: opt.MaxForce = None,
     symprec: opt.Symprec = None,
     force_constants: opt.ForceConstants = None,
+    hamiltonian: opt.Hamiltonian = None,
+    basis: opt.Basis = None,
     born: opt.Born = None,
     temperature: opt.Temperatures = None,
     mesh: opt.Mesh = None,
@@ -93,9 +96,13 @@ def kappa(
 ) -> None:
     """Compute the lattice thermal conductivity tensor and write a report.
 
-    [bold]run[/bold] does everything the available models allow (in this version the phonon job);
-    [bold]kappa[/bold] does the phonon job only. The same command again resumes or reuses.
+    [bold]run[/bold] does everything the available models allow: phonons, then bands, masses and
+    electron localization on the same structure; [bold]kappa[/bold] does the phonons only. The same
+    command again resumes or reuses.
     """
+    from elphant.cli.jobs import Request, run_tasks, split_hamiltonian
+
+    model, file = split_hamiltonian(hamiltonian)
     flags: dict[str, Any] = {
         "preset": preset,
         "potential.model": potential,
@@ -107,6 +114,8 @@ def kappa(
         "relaxation.max_force": max_force,
         "symmetry.tolerance": symprec,
         "phonons.born": born,
+        "hamiltonian.model": model,
+        "hamiltonian.basis": basis,
         "conductivity.temperatures": parse_temperatures(temperature),
         "conductivity.mesh": parse_mesh(mesh),
         "conductivity.solver": solver,
@@ -123,17 +132,85 @@ def kappa(
         "execution.memory": memory,
         "execution.device": device,
     }
-    from elphant.cli.jobs import run_kappa
+    everything = context.info_name == "run" and force_constants is None
+    run_tasks(
+        Request(
+            structure=structure,
+            force_constants=force_constants,
+            hamiltonian_file=file,
+            tasks=("kappa", "bands", "masses", "elf") if everything else ("kappa",),
+            config_file=config,
+            flags={**flags, **parse_assignments(set_)},
+            output=output,
+            shard=shard,
+            with_report=report_,
+            dry_run=dry_run,
+        )
+    )
 
-    run_kappa(
-        structure,
-        force_constants,
-        config_file=config,
-        flags={**flags, **parse_assignments(set_)},
-        output=output,
-        shard=shard,
-        with_report=report_,
-        dry_run=dry_run,
+
+@app.command("bands")
+@app.command("masses")
+@app.command("elf")
+def electrons(
+    context: typer.Context,
+    structure: Annotated[
+        Path | None, typer.Argument(help="Structure file: CIF, POSCAR, extxyz, …")
+    ] = None,
+    config: opt.Config = None,
+    preset: opt.Preset = None,
+    output: opt.Output = None,
+    set_: opt.Set = None,
+    hamiltonian: opt.Hamiltonian = None,
+    basis: opt.Basis = None,
+    n_electrons: opt.NElectrons = None,
+    k_mesh: opt.KMesh = None,
+    relax_: opt.Relax = False,
+    potential: opt.Potential = None,
+    dispersion: opt.Dispersion = None,
+    temperature: opt.Temperatures = None,
+    symprec: opt.Symprec = None,
+    memory: opt.Memory = None,
+    report_: opt.Report = True,
+    dry_run: opt.DryRun = False,
+) -> None:
+    """Compute the electronic structure of a semiconductor and write a report.
+
+    [bold]bands[/bold]: band structure, density of states, gap. [bold]masses[/bold]: effective-mass
+    tensors of electrons and holes. [bold]elf[/bold]: electron localization function, its basins
+    and lone pairs. The structure is taken as it is unless --relax is given. One run directory
+    collects all three.
+    """
+    from elphant.cli.jobs import Request, run_tasks, split_hamiltonian
+
+    model, file = split_hamiltonian(hamiltonian)
+    flags: dict[str, Any] = {
+        "preset": preset,
+        "hamiltonian.model": model,
+        "hamiltonian.basis": basis,
+        "hamiltonian.n_electrons": n_electrons,
+        "hamiltonian.mesh": parse_mesh(k_mesh),
+        "potential.model": potential,
+        "potential.dispersion": dispersion,
+        "electrons.temperatures": parse_temperatures(temperature),
+        "symmetry.tolerance": symprec,
+        "execution.memory": memory,
+    }
+    tasks: dict[str | None, tuple[Any, ...]] = {
+        "bands": ("bands",), "masses": ("bands", "masses"), "elf": ("elf",),
+    }  # fmt: skip
+    run_tasks(
+        Request(
+            structure=structure,
+            hamiltonian_file=file,
+            tasks=tasks[context.info_name],
+            relax=relax_,
+            config_file=config,
+            flags={**flags, **parse_assignments(set_)},
+            output=output,
+            with_report=report_,
+            dry_run=dry_run,
+        )
     )
 
 

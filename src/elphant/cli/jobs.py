@@ -4,59 +4,94 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from elphant.cli.console import error_console, print_result
 from elphant.cli.progress import TerminalProgress
+from elphant.cli.tables import result_text
 from elphant.config.loading import build_config
 from elphant.engine.shard import Shard
 from elphant.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from elphant.workflow.job import Task
 
-def run_kappa(
-    structure: Path | None,
-    force_constants: Path | None,
-    *,
-    config_file: Path | None,
-    flags: Mapping[str, Any],
-    output: Path | None,
-    shard: str | None,
-    with_report: bool,
-    dry_run: bool,
-) -> None:
-    """Run the phonon job, write the report and print the tensor."""
-    from elphant.workflow.run import Job, run_phonon_job
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A command as it was typed, ready for the workflow.
+
+    Attributes
+    ----------
+    structure, force_constants, hamiltonian_file : Path or None
+        Where to start.
+    tasks : tuple of str
+        What to compute.
+    relax : bool
+        Relax first although no phonons are wanted.
+    config_file : Path or None
+    flags : mapping
+        Options by dotted name.
+    output : Path or None
+    shard : str or None
+    with_report, dry_run : bool
+    """
+
+    structure: Path | None = None
+    force_constants: Path | None = None
+    hamiltonian_file: Path | None = None
+    tasks: tuple[Task, ...] = ("kappa",)
+    relax: bool = False
+    config_file: Path | None = None
+    flags: Mapping[str, Any]
+    output: Path | None = None
+    shard: str | None = None
+    with_report: bool = True
+    dry_run: bool = False
+
+
+def run_tasks(request: Request) -> None:
+    """Run the tasks, write the report and print what was found."""
+    from elphant.workflow.job import Job
+    from elphant.workflow.run import run_job
 
     start = time.perf_counter()
-    job = Job(structure=structure, force_constants=force_constants)
-    if force_constants is not None:
-        _refuse_model_options(flags)
-    config = job.configuration(file=config_file, flags=flags)
-    part = Shard.parse(shard) if shard else Shard()
+    if request.force_constants is not None:
+        _refuse_model_options(request.flags)
+    job = Job(
+        structure=request.structure,
+        force_constants=request.force_constants,
+        hamiltonian_file=request.hamiltonian_file,
+        tasks=request.tasks,
+        relax=request.relax,
+    )
+    config = job.configuration(file=request.config_file, flags=request.flags)
+    part = Shard.parse(request.shard) if request.shard else Shard()
     console = error_console()
     progress = TerminalProgress(console)
-    if dry_run:
-        from elphant.workflow.plan import plan_phonon_job
+    if request.dry_run:
+        from elphant.workflow.plan import plan_job
 
-        print_result(plan_phonon_job(job, config, progress).text())
+        print_result(plan_job(job, config, progress).text())
         return
-    outcome = run_phonon_job(job, config, output=output, shard=part, progress=progress)
+    outcome = run_job(job, config, output=request.output, shard=part, progress=progress)
     if outcome.results is None:
         print_result(
             f"shard {part} is done: {outcome.pending}.\n"
             "Run the other shards; whichever comes last, or the same command again, goes on."
         )
         return
-    if with_report and not _report_is_current(outcome.directory):
+    if request.with_report and not _report_is_current(outcome.directory):
         from elphant.report.build import write_report
 
         with progress.task("report", 1) as task:
             write_report(outcome.directory)
             task.advance()
-    print_result(tensor_table(outcome.results))
+    print_result(result_text(outcome.results))
     notable = [f for f in outcome.results["quality"] if f["severity"] != "info"]
     for flag in notable:
         colour = "red" if flag["severity"] == "invalid" else "yellow"
@@ -69,8 +104,17 @@ def run_kappa(
     console.print(
         f"{time.perf_counter() - start:.1f} s, peak memory {peak:.1f} GB", highlight=False
     )
-    name = "report.html" if with_report else "results.json"
+    name = "report.html" if request.with_report else "results.json"
     print_result(f"{name.split('.')[0]}: {outcome.directory / name}")
+
+
+def split_hamiltonian(text: str | None) -> tuple[str | None, Path | None]:
+    """Return model name and file of ``--hamiltonian``: one of the two, or none."""
+    if text is None:
+        return None, None
+    # A name has neither a folder nor a suffix; what looks like a path is one, present or not.
+    is_path = Path(text).exists() or (("/" in text or "." in text) and ":" not in text)
+    return (None, Path(text)) if is_path else (text, None)
 
 
 def _refuse_model_options(flags: Mapping[str, Any]) -> None:
@@ -113,46 +157,3 @@ def _report_is_current(directory: Path) -> bool:
     """Return whether the report was written after the results."""
     report, results = directory / "report.html", directory / "results.json"
     return report.exists() and report.stat().st_mtime >= results.stat().st_mtime
-
-
-def tensor_table(results: Mapping[str, Any]) -> str:
-    """Return κ along the crystal axes and in Cartesian components, one line per record."""
-    records = results["thermal_conductivity"]
-    if not records:
-        return _harmonic_text(results)
-    names = results["frame"]["standard_axes"]
-    header = "  ".join(f"{'κ_' + axis:>9s}" for axis in "abc")
-    lines = [
-        f"lattice thermal conductivity of {results['structure']['formula']}, W m⁻¹ K⁻¹ "
-        f"(axes of the input cell, {results['structure']['setting']}; standard setting: "
-        + ", ".join(f"{axis} = {names[axis]}" for axis in "abc")
-        + ")",
-        f"{'level':11s}{'solver':9s}{'T (K)':>7s}  {header}   {'xx, yy, zz, yz, xz, xy'}",
-    ]
-    for record in records:
-        tensor = record["cartesian"]
-        voigt = [tensor[i][j] for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))]
-        along = "  ".join(f"{record['axes'][axis]:9.4g}" for axis in "abc")
-        solver = record["solver"] + ("+wave" if record["coherence"] else "")
-        cartesian = ", ".join(f"{0.0 if abs(v) < 5e-5 else v:.4g}" for v in voigt)
-        lines.append(
-            f"{record['level']:11s}{solver:9s}{record['temperature']:7.1f}  {along}   {cartesian}"
-        )
-        if record["standard_error"]:
-            errors = [record["standard_error"][axis] for axis in "abc"]
-            lines.append(f"{'':21s}{'±':>6s}  " + "  ".join(f"{e:9.2g}" for e in errors))
-    return "\n".join(lines)
-
-
-def _harmonic_text(results: Mapping[str, Any]) -> str:
-    gamma = results["phonons"]["gamma_frequencies"]
-    lines = [
-        f"harmonic phonons of {results['structure']['formula']}: Γ from {gamma[3]:.3f} (lowest "
-        f"optical) to {gamma[-1]:.3f} THz"
-        if len(gamma) > 3
-        else f"harmonic phonons of {results['structure']['formula']}"
-    ]
-    if results["dielectric"]:
-        epsilon = results["dielectric"]["epsilon_infinity"]
-        lines.append("ε∞ (xx, yy, zz) = " + ", ".join(f"{epsilon[i][i]:.2f}" for i in range(3)))
-    return "\n".join(lines)

@@ -105,6 +105,45 @@ Born = Annotated[
         rich_help_panel=PHYSICS,
     ),
 ]
+Hamiltonian = Annotated[
+    str | None,
+    typer.Option(
+        "--hamiltonian",
+        metavar="NAME|FILE",
+        help="pyscf, slater-koster:FILE, none, or a Hamiltonian file: own HDF5, Wannier90 "
+        "_tb.dat/_hr.dat, HamGNN folder, or what sisl reads.",
+        rich_help_panel=MODEL,
+    ),
+]
+Basis = Annotated[
+    str | None,
+    typer.Option("--basis", help="Basis set of pyscf.", rich_help_panel=MODEL),
+]
+NElectrons = Annotated[
+    float | None,
+    typer.Option(
+        "--n-electrons",
+        help="Electrons per cell, for Hamiltonian files that do not say.",
+        rich_help_panel=MODEL,
+    ),
+]
+Relax = Annotated[
+    bool,
+    typer.Option(
+        "--relax",
+        help="Relax the structure with the potential first.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+KMesh = Annotated[
+    str | None,
+    typer.Option(
+        "--k-mesh",
+        metavar="N,N,N",
+        help="k mesh of the self-consistent density.",
+        rich_help_panel=PHYSICS,
+    ),
+]
 Temperatures = Annotated[
     str | None,
     typer.Option(

@@ -252,6 +252,52 @@ class ConductivityConfig(Section):
         return tuple(sorted(set(value)))
 
 
+class HamiltonianConfig(Section):
+    """The Hamiltonian in local orbitals, from which everything electronic follows."""
+
+    model: str = Field(
+        "pyscf",
+        description="pyscf (ab initio, needs that extra), slater-koster:FILE (a test double), or "
+        "none; --hamiltonian also takes files.",
+    )
+    basis: str = Field(
+        "gth-dzvp-molopt-sr", description="Basis set of pyscf, for GTH pseudopotentials."
+    )
+    functional: str = Field("pbe", description="Exchange-correlation functional of pyscf.")
+    self_consistent: bool = Field(
+        True, description="Self-consistent density; false takes superposed atomic densities."
+    )
+    mesh: Mesh | None = Field(None, description="k mesh of the self-consistent density.")
+    mesh_spacing: float = Field(
+        0.25, gt=0, description="Spacing of that mesh when it is not given, 2π/Å included, Å⁻¹."
+    )
+    cutoff: float | None = Field(
+        None, gt=0, description="Plane-wave cut-off of the density grid, eV; from the basis by "
+        "default."
+    )  # fmt: skip
+    n_electrons: float | None = Field(
+        None, gt=0, description="Electrons per cell, for files that do not say."
+    )
+
+
+class ElectronConfig(Section):
+    """Bands, masses, and the electron localization function."""
+
+    points_per_leg: int = Field(
+        40, ge=2, le=1000, description="Points on a leg of average length of the band path."
+    )
+    mesh: Mesh | None = Field(None, description="k mesh of the density of states and edges.")
+    mesh_spacing: float = Field(
+        0.2, gt=0, description="Spacing of that mesh when it is not given, 2π/Å included, Å⁻¹."
+    )
+    temperatures: tuple[Annotated[float, Field(gt=0, le=10000)], ...] = Field(
+        (300.0,), description="Temperatures of the conductivity masses, K."
+    )
+    grid_spacing: float = Field(
+        0.12, gt=0.01, le=1.0, description="Grid spacing of density and ELF, Å."
+    )
+
+
 class AnalysisConfig(Section):
     """Analysis of anharmonicity."""
 
@@ -291,4 +337,6 @@ class RunConfig(Section):
     renormalization: RenormalizationConfig = RenormalizationConfig()
     conductivity: ConductivityConfig = ConductivityConfig()
     analysis: AnalysisConfig = AnalysisConfig()
+    hamiltonian: HamiltonianConfig = HamiltonianConfig()
+    electrons: ElectronConfig = ElectronConfig()
     execution: ExecutionConfig = ExecutionConfig()

@@ -35,6 +35,8 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "mesh_spacing": 0.1,
             "solver": ("rta", "bte"),
         },
+        "hamiltonian": {"mesh_spacing": 0.2},
+        "electrons": {"points_per_leg": 80, "mesh_spacing": 0.1, "grid_spacing": 0.08},
     },
     # What phono3py itself does when nothing is asked of it: for --force-constants, so that a user
     # finds the numbers known from there. Better physics is one flag away (--isotopes, …).

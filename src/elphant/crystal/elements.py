@@ -45,6 +45,13 @@ def standard_masses(numbers: Iterable[int]) -> NDArray[np.float64]:
     return np.array([atomic_masses[int(number)] for number in numbers], dtype=float)
 
 
+def covalent_radii(numbers: Iterable[int]) -> NDArray[np.float64]:
+    """Return covalent radii (Å; B. Cordero et al., Dalton Trans. 2832 (2008), from ASE)."""
+    from ase.data import covalent_radii as radii
+
+    return np.array([radii[int(number)] for number in numbers], dtype=float)
+
+
 def chemical_formula(symbols: Iterable[str], *, reduced: bool = True) -> str:
     """Return the chemical formula, electropositive elements first (``Sb2Se3``, ``NaCl``).
 

@@ -9,16 +9,20 @@ from elphant.quality import Severity
 from elphant.report.citations import citations_section
 from elphant.report.figure_files import write_figure
 from elphant.report.html import render_html
+from elphant.report.interactive_view import localization_view
 from elphant.report.methods_text import methods_section
 from elphant.report.model import Block, Paragraph, Report, Section
-from elphant.report.plots import FIGURES
+from elphant.report.plots import FIGURES, elf_isosurface
 from elphant.report.run_data import RunData
 from elphant.report.sections.anharmonicity import anharmonicity_section
 from elphant.report.sections.checks import quality_section
 from elphant.report.sections.conductivity import conductivity_section
+from elphant.report.sections.electrons import electrons_section, hamiltonian_section
 from elphant.report.sections.force_constants import force_constants_section
+from elphant.report.sections.lone_pairs import lone_pairs_section
 from elphant.report.sections.model_card import model_section
 from elphant.report.sections.provenance import provenance_section, rerun_section
+from elphant.report.sections.published import published_section
 from elphant.report.sections.renormalization import renormalization_section
 from elphant.report.sections.scattering import scattering_section
 from elphant.report.sections.structure import structure_section
@@ -58,14 +62,18 @@ def build_report(run: RunData, pictures: Section) -> Report:
     """Return the report of a run as data; ``pictures`` holds the drawn figures."""
     sections = (
         conductivity_section(run),
+        electrons_section(run),
         pictures,
         quality_section(run),
         structure_section(run),
         model_section(run),
+        hamiltonian_section(run),
         force_constants_section(run),
         renormalization_section(run),
         scattering_section(run),
         anharmonicity_section(run),
+        lone_pairs_section(run),
+        published_section(run),
         methods_section(run),
         citations_section(run),
         rerun_section(run),
@@ -74,13 +82,21 @@ def build_report(run: RunData, pictures: Section) -> Report:
     formula = formula_text(run.formula)
     return Report(
         title=formula if run.name in (run.formula, "") else f"{run.name} ({formula})",
-        subtitle="Anisotropic lattice thermal transport",
+        subtitle=_subtitle(run),
         badges=_badges(run),
         facts=_facts(run),
         sections=tuple(section for section in sections if section is not None),
         footer=f"Written by elphant {run.provenance.elphant_version} from results computed "
         f"{run.created}.",
     )
+
+
+def _subtitle(run: RunData) -> str:
+    if not run.has_electrons:
+        return "Anisotropic lattice thermal transport"
+    if not run.has_phonons:
+        return "Electronic structure"
+    return "Anisotropic lattice thermal transport and electronic structure"
 
 
 def _badges(run: RunData) -> tuple[tuple[Severity, str], ...]:
@@ -104,12 +120,16 @@ def _counted(n: int, noun: str) -> str:
 def _facts(run: RunData) -> tuple[tuple[str, str], ...]:
     symbol = run.space_group.split(" ")[0]
     setting = "" if run.setting == symbol else f", setting {run.setting}"
-    potential = run.potential.name if run.potential else "imported force constants"
-    if run.potential and run.potential.dispersion:
-        potential += f" + {run.potential.dispersion}"
+    facts = [("Space group", f"{run.space_group}{setting}")]
+    if run.has_phonons:
+        potential = run.potential.name if run.potential else "imported force constants"
+        if run.potential and run.potential.dispersion:
+            potential += f" + {run.potential.dispersion}"
+        facts.append(("Potential", potential))
+    if run.electronic_structure is not None:
+        facts.append(("Hamiltonian", run.electronic_structure.provider))
     return (
-        ("Space group", f"{run.space_group}{setting}"),
-        ("Potential", potential),
+        *facts,
         ("Preset", run.provenance.preset or "none"),
         ("Computed", run.created[:10]),
     )
@@ -127,6 +147,8 @@ def _pictures_section(run: RunData, folder: Path) -> Section:
             absent.append(f"{spec.title.lower()} ({reason})")
             continue
         blocks.append(write_figure(spec, run, folder))
+        if spec.name == elf_isosurface.SPEC.name:
+            blocks.append(localization_view(run))
     if absent:
         blocks.append(Paragraph(text=f"Not drawn: {'; '.join(absent)}.", muted=True))
     return Section(identifier="figures", title="Figures", blocks=tuple(blocks))

@@ -12,18 +12,16 @@ import numpy as np
 from elphant.crystal import AXES
 from elphant.errors import ConfigurationError, StoreError
 from elphant.quality import Severity
+from elphant.report.compare_electrons import compared_electrons_section
 from elphant.report.figure_files import write_files
 from elphant.report.html import render_html
 from elphant.report.ladder import Rung, ladder, ladder_solver
 from elphant.report.model import Block, FigureBlock, Notice, Paragraph, Report, Section, Table
 from elphant.report.plots import comparison, conductivity_ladder
-from elphant.report.run_data import RunData, ThermalConductivity
-from elphant.report.sections.conductivity import (
-    UNIT,
-    doubt_word,
-    flag_title,
-    value_and_error,
-)
+from elphant.report.records import ThermalConductivity
+from elphant.report.run_data import RunData
+from elphant.report.sections.conductivity import UNIT
+from elphant.report.sections.doubts import doubt_word, flag_title
 from elphant.report.sections.model_card import card_rows
 from elphant.report.setting import (
     TargetSetting,
@@ -41,6 +39,7 @@ from elphant.report.text import (
     number,
     sentence,
     signed_percent,
+    value_and_error,
 )
 from elphant.store.atomic import write_text
 
@@ -136,9 +135,7 @@ def _common_temperature(runs: tuple[RunData, ...]) -> float:
 
 def _labels(runs: tuple[RunData, ...]) -> tuple[str, ...]:
     """Name runs by potential and setting; by folder as well where that is not distinct."""
-    names = [
-        f"{run.potential.name if run.potential else 'imported'} ({run.setting})" for run in runs
-    ]
+    names = [f"{_source(run)} ({run.setting})" for run in runs]
     if len({run.formula for run in runs}) > 1:
         names = [f"{formula_text(run.formula)} {n}" for run, n in zip(runs, names, strict=True)]
     if len(set(names)) < len(names):
@@ -148,6 +145,14 @@ def _labels(runs: tuple[RunData, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _source(run: RunData) -> str:
+    if run.potential is not None:
+        return run.potential.name
+    if not run.has_phonons and run.electronic_structure is not None:
+        return run.electronic_structure.provider
+    return "imported"
+
+
 def build_comparison(compared: Comparison, figures: tuple[FigureBlock, ...]) -> Report:
     """Return the comparison as data."""
     formulas = list(dict.fromkeys(formula_text(run.formula) for run in compared.runs))
@@ -155,11 +160,13 @@ def build_comparison(compared: Comparison, figures: tuple[FigureBlock, ...]) -> 
     badges: tuple[tuple[Severity, str], ...] = (
         (("warning", "Some runs carry doubts: see the table"),) if doubtful else ()
     )
+    with_phonons = any(run.has_phonons for run in compared.runs)
     sections = (
-        _conductivity_section(compared, figures),
+        _conductivity_section(compared, figures) if with_phonons else None,
+        compared_electrons_section(compared.runs, compared.labels, compared.target),
         _lattice_section(compared),
-        _phonon_section(compared, figures),
-        _model_section(compared),
+        _phonon_section(compared, figures) if with_phonons else None,
+        _model_section(compared) if with_phonons else None,
         _quality_section(compared),
     )
     return Report(
@@ -167,7 +174,7 @@ def build_comparison(compared: Comparison, figures: tuple[FigureBlock, ...]) -> 
         subtitle=f"{len(compared.runs)} runs along the axes of {compared.target.symbol}",
         badges=badges,
         facts=tuple((f"Run {i + 1}", label) for i, label in enumerate(compared.labels)),
-        sections=sections,
+        sections=tuple(section for section in sections if section is not None),
         footer="Crystal axes are matched through the standard setting of the space group.",
     )
 
@@ -210,7 +217,7 @@ def _conductivity_section(compared: Comparison, figures: tuple[FigureBlock, ...]
                 text += f" ({signed_percent(100 * (values[axis] / reference[axis] - 1))})"
             cells.append(text)
         reference = reference or values
-        rows.append((label, *cells, doubt_word(run).split(":")[0] or "in order"))
+        rows.append((label, *cells, doubt_word(run, "phonons").split(":")[0] or "in order"))
     headers = ("run", *(compared.target.describe(axis) for axis in AXES), "state")
     caption = f"Thermal conductivity along the axes of {compared.target.symbol} ({UNIT})"
     blocks.append(Table(caption=caption, headers=headers, rows=tuple(rows)))

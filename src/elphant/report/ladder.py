@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elphant.crystal import AXES
-from elphant.report.run_data import LEVELS, RunData, ThermalConductivity
+from elphant.report.records import LEVELS, ThermalConductivity
+from elphant.report.run_data import RunData
 from elphant.report.setting import TargetSetting, conductivity_along, errors_along
 
 Axes = dict[str, float]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from elphant.crystal import AXES
+from elphant.report.electron_methods import electron_sentences
 from elphant.report.model import Code, Paragraph, Section
-from elphant.report.run_data import LEVELS, ForceConstantSummary, RunData, ThermalConductivity
-from elphant.report.sections.conductivity import value_and_error
+from elphant.report.records import LEVELS, ForceConstantSummary, ThermalConductivity
+from elphant.report.run_data import RunData
 from elphant.report.sections.force_constants import held_out_name, r2_text
 from elphant.report.text import (
     fixed,
@@ -15,6 +16,7 @@ from elphant.report.text import (
     number,
     sentence,
     supercell_text,
+    value_and_error,
 )
 
 _SOLVERS = {
@@ -27,13 +29,14 @@ def methods_text(run: RunData) -> str:
     """Return the paragraph; every sentence states what this run did, with its numbers."""
     sentences = [
         *_structure_sentences(run),
-        *_potential_sentences(run),
+        *(_potential_sentences(run) if run.has_phonons else []),
         *_relaxation_sentences(run),
         *_force_constant_sentences(run),
-        *_dielectric_sentences(run),
+        *(_dielectric_sentences(run) if run.has_phonons else []),
         *_renormalization_sentences(run),
         *_conductivity_sentences(run),
         *_anharmonicity_sentences(run),
+        *electron_sentences(run),
         *_doubt_sentences(run),
     ]
     return " ".join(sentences)
@@ -50,8 +53,12 @@ def _structure_sentences(run: RunData) -> list[str]:
     crystal = run.crystal
     lengths = ", ".join(f"{axis} = {x:.3f}" for axis, x in zip(AXES, crystal.lengths, strict=True))
     symbol = run.space_group.split(" ")[0]
+    parts = ["lattice thermal transport"] if run.has_phonons else []
+    parts += ["the electronic structure"] if run.has_electrons else []
+    subject = listing(parts)
     text = (
-        f"Lattice thermal transport in {formula_text(run.formula)} was computed with elphant "
+        f"{subject[0].upper()}{subject[1:]} of {formula_text(run.formula)} "
+        f"{'were' if len(parts) > 1 else 'was'} computed with elphant "
         f"{run.provenance.elphant_version}. The crystal has space group {run.space_group} and "
         f"{crystal.n_atoms} atoms in the cell, with {lengths} Å"
     )

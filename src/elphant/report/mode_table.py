@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from elphant.crystal.io import shortest_distance
 from elphant.phonon.analysis.cumulative import along_axes
-from elphant.report.run_data import LevelTransport, RunData
+from elphant.report.phonon_arrays import LevelTransport
+from elphant.report.run_data import RunData
 from elphant.units import W_PER_MK_PER_EV_PER_K_A_PS
 
 Array = NDArray[np.float64]

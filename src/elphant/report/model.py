@@ -129,7 +129,32 @@ class Row:
     kind: Literal["row"] = "row"
 
 
-Block = Paragraph | Table | KeyNumbers | Notice | FigureBlock | Code | Row
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewBlock:
+    """An interactive three-dimensional view.
+
+    Attributes
+    ----------
+    identifier, title, caption, alt : str
+    data : str
+        The scene as JSON, as ``scene.js`` reads it.
+    choices : tuple of str
+        Names of the surfaces that can be chosen; ``chosen`` is the index of the first shown.
+    legend : tuple of (name, colour)
+    """
+
+    identifier: str
+    title: str
+    caption: str
+    alt: str
+    data: str
+    choices: tuple[str, ...]
+    chosen: int
+    legend: tuple[tuple[str, str], ...]
+    kind: Literal["view"] = "view"
+
+
+Block = Paragraph | Table | KeyNumbers | Notice | FigureBlock | Code | Row | ViewBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,3 +195,8 @@ class Report:
     badges: tuple[tuple[Severity, str], ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     footer: str = field(default="")
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether the page needs a script: only for interactive views."""
+        return any(block.kind == "view" for section in self.sections for block in section.blocks)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from elphant.crystal import AXES
 from elphant.errors import ConfigurationError
-from elphant.report.run_data import RunData, ThermalConductivity
+from elphant.report.electron_records import EffectiveMass
+from elphant.report.records import ThermalConductivity
+from elphant.report.run_data import RunData
 
 Array = NDArray[np.float64]
 
@@ -156,3 +158,23 @@ def errors_along(
     if not set(names.values()) <= set(AXES):
         return None
     return {axis: record.standard_error[own] for axis, own in names.items()}
+
+
+def masses_along(
+    run: RunData, record: EffectiveMass, target: TargetSetting
+) -> dict[str, float | None]:
+    """Return the mass (m_e) along a, b and c of the target setting, ``1 / (n·M^-1·n)``.
+
+    Without a tensor (degenerate edges) the masses are known along the run's own axes only: they
+    can be renamed; None where the target axis is no axis of the run.
+    """
+    if record.inverse_tensor is None and record.tensor is None:
+        names = {axis: own_axis(run, target, axis) for axis in AXES}
+        return {axis: record.axes.get(own) for axis, own in names.items()}
+    inverse = np.array(record.inverse_tensor or np.linalg.inv(np.array(record.tensor)))
+    directions = target_lattice(run, target)
+    directions = directions / np.linalg.norm(directions, axis=1)[:, None]
+    values = np.einsum("ni,ij,nj->n", directions, inverse, directions)
+    return {
+        axis: float(1 / value) if value else None for axis, value in zip(AXES, values, strict=True)
+    }

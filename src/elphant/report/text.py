@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import floor, log10
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -41,6 +42,14 @@ def fixed(value: float | None, decimals: int) -> str:
         return "–"
     text = f"{value:.{decimals}f}"
     return (text[1:] if float(text) == 0 and text[0] == "-" else text).replace("-", "−")
+
+
+def value_and_error(value: float, error: float | None) -> str:
+    """Return ``0.377 ± 0.015``: the value to the digits of its error, or with four digits."""
+    if not error or error <= 0:
+        return number(value, 4)
+    decimals = max(0, 1 - floor(log10(error)))
+    return f"{fixed(value, decimals)} ± {fixed(error, decimals)}"
 
 
 def signed_percent(value: float) -> str:

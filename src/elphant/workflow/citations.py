@@ -5,33 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from elphant.workflow.results import PhononRun
+    from elphant.workflow.phonons import PhononPart
+    from elphant.workflow.results import FinishedRun
 
 
-def citations_of(run: PhononRun) -> tuple[str, ...]:
+def citations_of(run: FinishedRun) -> tuple[str, ...]:
     """Return the bibliography keys of everything that contributed to ``run``."""
     keys: list[str] = ["elphant"]
     if run.potential:
         keys += run.potential["references"]
         if run.potential["dispersion"]:
             keys += ["grimme2010", "grimme2011"]
-        keys += ["ase", "symfc"]
-    keys += ["phonopy2023", "spglib", "seekpath"]
-    if run.force_constants.force_constants.dielectric:
-        keys += ["gonze1997"]
-    return tuple(dict.fromkeys([*keys, *_transport(run), *_renormalization(run)]))
+        keys += ["ase"]
+    keys += ["spglib", "seekpath"]
+    if run.phonons:
+        keys += ["symfc"] if run.potential else []
+        keys += ["phonopy2023"]
+        if run.phonons.force_constants.force_constants.dielectric:
+            keys += ["gonze1997"]
+        keys += [*_transport(run.phonons), *_renormalization(run.phonons)]
+    if run.electrons:
+        keys += run.electrons.references
+    return tuple(dict.fromkeys(keys))
 
 
-def _transport(run: PhononRun) -> list[str]:
+def _transport(phonons: PhononPart) -> list[str]:
     """Return the keys of the scattering engine and of the transport equations."""
-    ladder = run.ladder
+    ladder = phonons.ladder
     if not ladder.levels:
         return []
     parts = [part for level in ladder.levels for part in level.parts]
     own = ladder.backend == "elphant"
-    design = run.force_constants.record["design"].get("third")
+    design = phonons.force_constants.record["design"].get("third")
     uses_phono3py = (
-        not own or run.force_constants.kind == "phono3py" or design == "finite-difference"
+        not own or phonons.force_constants.kind == "phono3py" or design == "finite-difference"
     )
     keys = ["phono3py2015", "phono3py2023"] if uses_phono3py else []
     keys += ["maradudin1962"] if own else []
@@ -50,8 +57,8 @@ def _transport(run: PhononRun) -> list[str]:
     return keys
 
 
-def _renormalization(run: PhononRun) -> list[str]:
-    variants = {solution.variant for solution in run.ladder.renormalizations}
+def _renormalization(phonons: PhononPart) -> list[str]:
+    variants = {solution.variant for solution in phonons.ladder.renormalizations}
     keys = []
     if any(variant.startswith("loop") for variant in variants):
         keys += ["tadano2015"]

@@ -15,28 +15,41 @@ from elphant.store.run_directory import RunDirectory
 from elphant.tensors import matrix_to_voigt
 
 if TYPE_CHECKING:
-    from elphant.workflow.results import PhononRun
+    from elphant.workflow.phonons import PhononPart
+    from elphant.workflow.results import FinishedRun
 
 VOIGT_NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
-def write_exchange_files(directory: RunDirectory, run: PhononRun) -> None:
-    """Write phonopy, phono3py and ShengBTE files and ``tensors.csv`` into ``exchange/``."""
-    with translated_io_errors(directory.exchange):
-        directory.exchange.mkdir(parents=True, exist_ok=True)
-        write_exchange(
-            directory.exchange, run.force_constants.force_constants, run.ladder.reference_results()
-        )
-        write_shengbte_files(run.force_constants.force_constants, directory.exchange / "shengbte")
-    write_text(directory.exchange / "tensors.csv", _tensor_table(run))
+def write_exchange_files(directory: RunDirectory, run: FinishedRun) -> None:
+    """Write what other programs read into ``exchange/``.
+
+    Phonons: phonopy, phono3py and ShengBTE files and ``tensors.csv``. Electrons: the Hamiltonian,
+    cube and XSF files of density and ELF.
+    """
+    folder = directory.exchange
+    with translated_io_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if run.phonons:
+            constants = run.phonons.force_constants.force_constants
+            write_exchange(folder, constants, run.phonons.ladder.reference_results())
+            write_shengbte_files(constants, folder / "shengbte")
+        if run.electrons:
+            from elphant.orbitals.hamiltonian_file import write_hamiltonian
+
+            write_hamiltonian(folder / "hamiltonian.h5", run.electrons.hamiltonian)
+    if run.phonons:
+        write_text(folder / "tensors.csv", _tensor_table(run.phonons))
+    for name, text in (run.electrons.grid_files() if run.electrons else {}).items():
+        write_text(folder / name, text)
 
 
-def _tensor_table(run: PhononRun) -> str:
+def _tensor_table(phonons: PhononPart) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = [f"kappa_{ij}_W/mK" for ij in VOIGT_NAMES]
     writer.writerow(["level", "solver", "coherence", "temperature_K", *names])
-    for level in run.ladder.levels:
+    for level in phonons.ladder.levels:
         for part, i, temperature in level.temperatures():
             particle = np.asarray(part.conductivity[i])
             tables = {"no": particle}

@@ -21,6 +21,9 @@ from elphant.phonon.conductivity import Solver
 from elphant.phonon.displacement import DisplacementPlan, plan_displacements, plan_gamma_check
 from elphant.phonon.force_constants import ForceConstants
 from elphant.phonon.levels import LevelSettings
+from elphant.workflow.electron_cost import electron_lines
+from elphant.workflow.hamiltonian_source import HamiltonianSource
+from elphant.workflow.job import Job
 from elphant.workflow.ladder import check_orders
 from elphant.workflow.level_cost import (
     BASE_BYTES,
@@ -34,8 +37,8 @@ from elphant.workflow.level_cost import (
     solution_seconds,
     three_phonon_seconds,
 )
+from elphant.workflow.phonons import require_born_file
 from elphant.workflow.potential_source import PotentialSource
-from elphant.workflow.run import Job, require_born_file
 from elphant.workflow.scattering_cost import scattering_cost
 from elphant.workflow.settings import (
     conductivity_settings,
@@ -93,7 +96,7 @@ class RunPlan:
         return "\n".join(rows)
 
 
-def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
+def plan_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
     """Return the plan of a run, without running it.
 
     The potential is loaded and evaluated on the unit cell twice, to know its speed here; counts
@@ -106,6 +109,36 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
     """
     require_born_file(config)
     job.check(config)
+    crystal, lines, memory = (
+        _phonon_lines(job, config, progress) if job.wants_phonons else _structure(job, config)
+    )
+    symmetry = find_symmetry(crystal, config.symmetry.tolerance)
+    source = HamiltonianSource(config.hamiltonian, job.hamiltonian_file, crystal)
+    if job.electron_tasks and not source.is_none:
+        if not job.wants_phonons:
+            source.require()
+        lines += electron_lines(crystal, symmetry, config, job.electron_tasks, source)
+    frame = Frame.of(crystal, symmetry)
+    return RunPlan(
+        heading=f"{crystal}; space group {frame.space_group}, setting {frame.setting}",
+        lines=tuple(lines),
+        memory_gb=memory,
+        memory_bound_gb=parse_memory(config.execution.memory),
+    )
+
+
+def _structure(job: Job, config: RunConfig) -> tuple[Crystal, list[PlanLine], float]:
+    """Return the crystal of a job without phonons, no lines yet, and the memory of the program."""
+    if job.structure is not None:
+        return read_crystal(job.structure), [], BASE_BYTES / 1e9
+    source = HamiltonianSource(config.hamiltonian, job.hamiltonian_file, None)
+    return source.from_file.crystal, [], BASE_BYTES / 1e9
+
+
+def _phonon_lines(
+    job: Job, config: RunConfig, progress: Progress
+) -> tuple[Crystal, list[PlanLine], float]:
+    """Return the crystal, the lines of the phonon part, and its memory (GB)."""
     born = Path(config.phonons.born) if config.phonons.born else None
     imported: ForceConstants | None = None
     lines: list[PlanLine] = []
@@ -128,26 +161,18 @@ def plan_phonon_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
         n_supercell = next(p.supercell.n_atoms for p in plans if 3 in p.orders)
         n_second = next(p.supercell.n_atoms for p in plans if 2 in p.orders)
         lines, speed = _model_lines(crystal, plans, config, progress)
-    if imported is None or imported.has_third:
-        if config.conductivity.backend == "phono3py":
-            scattering, memory = _reference_line(crystal, symmetry, config, lattice, n_supercell)
-        else:
-            planned = (
-                PlannedCrystal.of(crystal, config.symmetry.tolerance, planned_cutoff(config))
-                if imported is None
-                else PlannedCrystal.of_force_constants(imported, config.symmetry.tolerance)
-            )
-            scattering, memory = _level_lines(planned, config, n_second / planned.n_atoms, speed)
-        lines += scattering
+    if imported is not None and not imported.has_third:
+        return crystal, lines, BASE_BYTES / 1e9
+    if config.conductivity.backend == "phono3py":
+        scattering, memory = _reference_line(crystal, symmetry, config, lattice, n_supercell)
     else:
-        memory = BASE_BYTES / 1e9
-    frame = Frame.of(crystal, symmetry)
-    return RunPlan(
-        heading=f"{crystal}; space group {frame.space_group}, setting {frame.setting}",
-        lines=tuple(lines),
-        memory_gb=memory,
-        memory_bound_gb=parse_memory(config.execution.memory),
-    )
+        planned = (
+            PlannedCrystal.of(crystal, config.symmetry.tolerance, planned_cutoff(config))
+            if imported is None
+            else PlannedCrystal.of_force_constants(imported, config.symmetry.tolerance)
+        )
+        scattering, memory = _level_lines(planned, config, n_second / planned.n_atoms, speed)
+    return crystal, lines + scattering, memory
 
 
 def _reference_line(

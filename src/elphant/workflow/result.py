@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,12 +121,40 @@ class RunResult:
         values = np.array(chosen["cartesian"])
         return TransportTensor(values=values, unit=chosen["unit"], frame=self.frame)
 
+    def effective_mass(
+        self, carrier: str, kind: str = "band_edge", temperature: float | None = None
+    ) -> TransportTensor:
+        """Return an effective-mass tensor, in electron masses.
+
+        Parameters
+        ----------
+        carrier : {"electron", "hole"}
+        kind : {"band_edge", "conductivity"}
+        temperature : float, optional
+            Of a conductivity mass, K; the first one, if not given.
+
+        Raises
+        ------
+        StoreError
+            If the run has no such tensor; degenerate edges have masses along directions only.
+        """
+        for record in self.content["effective_mass"]:
+            wanted = (record["carrier"], record["kind"]) == (carrier, kind)
+            if wanted and temperature in (None, record["temperature"]) and record["tensor"]:
+                values = np.array(record["tensor"])
+                return TransportTensor(values=values, unit=record["unit"], frame=self.frame)
+        raise StoreError(
+            f"this run has no {kind} mass tensor of the {carrier}.",
+            "It was not computed, or its band edge is degenerate.",
+            "Look at content['effective_mass'], where directional masses are listed too.",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``results.json``."""
         return dict(self.content)
 
     def summary(self) -> str:
-        """Return κ along the crystal axes and the doubts, as text."""
+        """Return what was found along the crystal axes, and the doubts, as text."""
         lines = [f"{self.content['structure']['formula']}, {self.frame.space_group}"]
         for record in self.content["thermal_conductivity"]:
             axes = ", ".join(f"{axis} {value:.4g}" for axis, value in record["axes"].items())
@@ -134,6 +162,12 @@ class RunResult:
                 f"{record['temperature']:7.1f} K  {record['level']:10s} {record['solver']:4s}"
                 f"{'+wave' if record['coherence'] else '':6s} {axes}  {record['unit']}"
             )
+        gap = self.content["band_gap"]
+        if gap:
+            lines.append(f"band gap {gap['value']:.3f} eV ({gap['kind']})")
+        for record in self.content["effective_mass"]:
+            axes = ", ".join(f"{axis} {value:.4g}" for axis, value in record["axes"].items())
+            lines.append(f"{record['carrier']} mass, {record['kind']}: {axes}  {record['unit']}")
         lines += [f"{f.severity}: {f.message}" for f in self.flags if f.severity != "info"]
         return "\n".join(lines)
 
@@ -147,13 +181,16 @@ def run(
     structure: Any = None,
     *,
     force_constants: str | Path | None = None,
+    hamiltonian_file: str | Path | None = None,
+    tasks: Sequence[str] | None = None,
+    relax: bool = False,
     output: str | Path | None = None,
     config: str | Path | None = None,
     preset: str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> RunResult:
-    """Compute the lattice thermal conductivity and return the results.
+    """Compute what the models allow and return the results.
 
     Parameters
     ----------
@@ -161,6 +198,12 @@ def run(
         The crystal.
     force_constants : path-like, optional
         phonopy or phono3py files used instead of a potential.
+    hamiltonian_file : path-like, optional
+        Hamiltonian file or folder used instead of the model of ``hamiltonian``.
+    tasks : sequence of {"kappa", "bands", "masses", "elf"}, optional
+        All of them by default; only ``kappa`` for given force constants.
+    relax : bool
+        Relax the structure first although no phonons are wanted (with them it always is).
     output : path-like, optional
         Run directory; ``NAME.run`` by default. An existing one is continued.
     config : path-like, optional
@@ -177,7 +220,8 @@ def run(
     ElphantError
         For bad input, a missing model, too little memory, and so on.
     """
-    from elphant.workflow.run import Job, run_phonon_job
+    from elphant.workflow.job import ALL_TASKS, Job
+    from elphant.workflow.run import run_job
 
     wrong = [name for name, value in options.items() if not isinstance(value, Mapping)]
     if wrong:
@@ -189,11 +233,22 @@ def run(
     flags: dict[str, Any] = {section: {} for section in options}
     for section, group in options.items():
         flags |= {f"{section}.{key}": value for key, value in group.items()}
+    if tasks is None:
+        tasks = ALL_TASKS if force_constants is None else ("kappa",)
+    unknown = [task for task in tasks if task not in ALL_TASKS]
+    if unknown or not tasks:
+        raise ConfigurationError(
+            f"tasks {list(tasks)!r} are not known." if unknown else "there are no tasks.",
+            fix=f"Choose among {', '.join(ALL_TASKS)}.",
+        )
     job = Job(
         structure=structure,
         force_constants=Path(force_constants) if force_constants is not None else None,
+        hamiltonian_file=Path(hamiltonian_file) if hamiltonian_file is not None else None,
+        tasks=tuple(task for task in ALL_TASKS if task in tasks),
+        relax=relax,
     )
-    outcome = run_phonon_job(
+    outcome = run_job(
         job,
         job.configuration(file=Path(config) if config else None, flags={"preset": preset, **flags}),
         output=Path(output) if output else None,

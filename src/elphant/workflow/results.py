@@ -20,50 +20,59 @@ from elphant.store.atomic import write_atomically, write_json
 from elphant.store.provenance import hardware, package_versions, peak_memory_gb
 from elphant.store.run_directory import RunDirectory
 from elphant.tensors import TransportTensor
-from elphant.workflow.analysis import Analysis
+from elphant.workflow.electrons import ElectronPart
 from elphant.workflow.ladder import Ladder, rates_by_channel
-from elphant.workflow.stages.force_constants import ForceConstantsResult
+from elphant.workflow.phonons import PhononPart
 from elphant.workflow.stages.harmonic import HarmonicResult
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 #: Largest share of a tensor that symmetry would remove before it counts as a doubt.
 SYMMETRY_RESIDUAL_LIMIT = 1e-3
 
 #: Lists of the public schema that this version of the program does not fill yet.
 EMPTY_LISTS = (
-    "effective_mass", "mobility", "seebeck", "electrical_conductivity",
-    "electronic_thermal_conductivity", "figure_of_merit", "lone_pairs",
+    "mobility", "seebeck", "electrical_conductivity", "electronic_thermal_conductivity",
+    "figure_of_merit",
 )  # fmt: skip
+
+#: Records of the analysis of anharmonicity in a run without phonons.
+NO_ANALYSIS: dict[str, list[Any]] = {
+    "force_asymmetry": [], "gruneisen": [], "rates": [], "velocity_anisotropy": [],
+}  # fmt: skip
+
+#: Electronic records of a run without electrons.
+NO_ELECTRONS: dict[str, Any] = {
+    "electronic_structure": None, "band_gap": None, "effective_mass": [], "lone_pairs": [],
+    "elf": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PhononRun:
-    """Everything a finished phonon job leaves for the results.
+class FinishedRun:
+    """Everything a finished run leaves for the results.
 
     Attributes
     ----------
     crystal, symmetry, frame
         The structure that was used.
+    tasks : tuple of str
+        What was computed.
     relaxation, potential : dict or None
         Records of the stages.
-    force_constants : ForceConstantsResult
-    harmonic : HarmonicResult
-    ladder : Ladder
-        Conductivities at all levels; empty without a third order.
-    analysis : Analysis
+    phonons : PhononPart or None
+    electrons : ElectronPart or None
     flags : tuple of QualityFlag
     """
 
     crystal: Crystal
     symmetry: Symmetry
     frame: Frame
+    tasks: tuple[str, ...]
     relaxation: dict[str, Any] | None
     potential: dict[str, Any] | None
-    force_constants: ForceConstantsResult
-    harmonic: HarmonicResult
-    ladder: Ladder
-    analysis: Analysis
+    phonons: PhononPart | None
+    electrons: ElectronPart | None
     flags: Sequence[QualityFlag] = field(default_factory=tuple)
 
 
@@ -81,9 +90,10 @@ class RunRecord:
     citations: tuple[str, ...]
 
 
-def write_results(directory: RunDirectory, run: PhononRun, record: RunRecord) -> dict[str, Any]:
+def write_results(directory: RunDirectory, run: FinishedRun, record: RunRecord) -> dict[str, Any]:
     """Write ``data.h5``, then ``results.json``, and return the latter's content."""
-    tensors, flags = conductivity_records(run)
+    phonons, electrons = run.phonons, run.electrons
+    tensors, flags = conductivity_records(run, phonons) if phonons else ([], [])
     results: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": run.crystal.name,
@@ -92,15 +102,15 @@ def write_results(directory: RunDirectory, run: PhononRun, record: RunRecord) ->
         "frame": run.frame.to_dict(),
         "relaxation": run.relaxation,
         "potential": run.potential,
-        "force_constants": run.force_constants.record,
+        "force_constants": phonons.force_constants.record if phonons else None,
         "dielectric": _dielectric(run),
         "thermal_conductivity": tensors,
-        "phonons": phonon_record(run),
-        "renormalization": run.ladder.records.get("renormalization", []),
-        "four_phonon": run.ladder.records.get("four_phonon", []),
-        **run.analysis.records,
+        "phonons": phonon_record(phonons.harmonic) if phonons else None,
+        "renormalization": phonons.ladder.records.get("renormalization", []) if phonons else [],
+        "four_phonon": phonons.ladder.records.get("four_phonon", []) if phonons else [],
+        **(phonons.analysis.records if phonons else NO_ANALYSIS),
+        **(electrons.records if electrons else NO_ELECTRONS),
         **{name: [] for name in EMPTY_LISTS},
-        "band_gap": None,
         "quality": [flag.to_dict() for flag in (*run.flags, *flags)],
         "provenance": provenance_record(run, record),
     }
@@ -122,11 +132,13 @@ def structure_record(crystal: Crystal, symmetry: Symmetry) -> dict[str, Any]:
     }
 
 
-def conductivity_records(run: PhononRun) -> tuple[list[dict[str, Any]], list[QualityFlag]]:
+def conductivity_records(
+    run: FinishedRun, phonons: PhononPart
+) -> tuple[list[dict[str, Any]], list[QualityFlag]]:
     """Return flat records of all levels, solvers and temperatures, and the symmetry check."""
     rotations = run.symmetry.cartesian_rotations(run.crystal.lattice)
     records, worst = [], 0.0
-    for level in run.ladder.levels:
+    for level in phonons.ladder.levels:
         for part, i, temperature in level.temperatures():
             for coherence in (False, True) if part.coherence is not None else (False,):
                 values = np.array(part.conductivity[i])
@@ -149,7 +161,7 @@ def conductivity_records(run: PhononRun) -> tuple[list[dict[str, Any]], list[Qua
                         "isotope": part.rates_isotope is not None,
                         "boundary_mfp_um": part.boundary_mfp_um,
                         "broadening": part.broadening,
-                        "degenerate_average": run.ladder.degenerate_average,
+                        "degenerate_average": phonons.ladder.degenerate_average,
                     }
                 )
     if not records:
@@ -170,9 +182,8 @@ def _axes(values: NDArray[np.float64] | None, index: int) -> dict[str, float] | 
     return dict(zip(AXES, values[index].tolist(), strict=True))
 
 
-def phonon_record(run: PhononRun) -> dict[str, Any]:
+def phonon_record(harmonic: HarmonicResult) -> dict[str, Any]:
     """Return the ``phonons`` record; frequencies of the density-of-states mesh."""
-    harmonic = run.harmonic
     return {
         "gamma_frequencies": harmonic.gamma.tolist(),
         "minimum_frequency": harmonic.minimum_frequency,
@@ -182,12 +193,13 @@ def phonon_record(run: PhononRun) -> dict[str, Any]:
     }
 
 
-def provenance_record(run: PhononRun, record: RunRecord) -> dict[str, Any]:
+def provenance_record(run: FinishedRun, record: RunRecord) -> dict[str, Any]:
     """Return the ``provenance`` record."""
     return {
         "elphant_version": elphant.__version__,
         "versions": package_versions(),
-        "models": [run.potential] if run.potential else [],
+        "tasks": list(run.tasks),
+        "models": [card for card in (run.potential, _hamiltonian_card(run)) if card],
         "seeds": record.seeds,
         "timings": record.timings,
         "peak_memory_gb": round(peak_memory_gb(), 3),
@@ -201,18 +213,24 @@ def provenance_record(run: PhononRun, record: RunRecord) -> dict[str, Any]:
     }
 
 
-def write_data(directory: RunDirectory, run: PhononRun) -> None:
+def write_data(directory: RunDirectory, run: FinishedRun) -> None:
     """Write ``data.h5``: every array with its unit, axes and frame."""
     import h5py
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION
-        _write_harmonic(file, run.harmonic)
-        _write_levels(file, run.ladder)
-        _write_renormalization(file, run.ladder)
-        for name, values, unit, axes in run.analysis.arrays:
-            _put(file, name, values, unit, axes)
+        if run.phonons:
+            _write_harmonic(file, run.phonons.harmonic)
+            _write_levels(file, run.phonons.ladder)
+            _write_renormalization(file, run.phonons.ladder)
+            for name, values, unit, axes in run.phonons.analysis.arrays:
+                _put(file, name, values, unit, axes)
+        if run.electrons:
+            for name, values, unit, axes in run.electrons.arrays:
+                _put(file, name, values, unit, axes)
+            for name, words in run.electrons.labels.items():
+                file.create_dataset(name, data=[word.encode() for word in words])
     write_atomically(directory.data, lambda stream: stream.write(buffer.getvalue()))
 
 
@@ -303,6 +321,11 @@ def _put(file: Any, name: str, values: ArrayLike, units: str, axes: str) -> None
     dataset.attrs.update(units=units, axes=axes, frame="cartesian frame of the input structure")
 
 
-def _dielectric(run: PhononRun) -> dict[str, Any] | None:
-    dielectric = run.force_constants.force_constants.dielectric
-    return dielectric.to_dict() if dielectric else None
+def _dielectric(run: FinishedRun) -> dict[str, Any] | None:
+    if run.phonons and run.phonons.force_constants.force_constants.dielectric:
+        return run.phonons.force_constants.force_constants.dielectric.to_dict()
+    return None
+
+
+def _hamiltonian_card(run: FinishedRun) -> dict[str, Any] | None:
+    return run.electrons.card if run.electrons else None

@@ -1,4 +1,4 @@
-"""Reader of BORN files (phonopy's format): dielectric tensor and Born charges.
+"""Reader and writer of BORN files (phonopy's format): dielectric tensor and Born charges.
 
 Line 1: a unit factor or a comment. Line 2: the nine components of the permittivity, row by row.
 Then one line of nine components of Z* per symmetry-independent atom, or per atom. Blank lines and
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from elphant.crystal import Crystal, Symmetry
 from elphant.errors import StructureError
 from elphant.models.dielectric.dielectric_data import DielectricData
+from elphant.models.dielectric.symmetrization import independent_atoms, symmetrized_dielectric
 from elphant.units import COULOMB_EV_ANGSTROM
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def read_born(path: str | Path, crystal: Crystal, symmetry: Symmetry) -> Dielect
     path = Path(path)
     rows, coulomb_constant = _read_rows(path)
     epsilon, charges = rows[0], rows[1:]
-    representatives = _representatives(symmetry)
+    representatives = independent_atoms(symmetry)
     if len(charges) == len(representatives):
         given = dict(zip(representatives, charges, strict=True))
     elif len(charges) == crystal.n_atoms:
@@ -62,38 +63,43 @@ def read_born(path: str | Path, crystal: Crystal, symmetry: Symmetry) -> Dielect
             f"{crystal.n_atoms}.",
             "Give one line per independent atom in this order, or one line per atom.",
         )
-    expanded, charge_change = _expand(given, crystal, symmetry)
-    rotations = symmetry.cartesian_rotations(crystal.lattice)
-    symmetric = np.mean([R @ epsilon @ R.T for R in rotations], axis=0)
-    epsilon_change = float(np.abs(symmetric - epsilon).max())
-    _check(path, "permittivity", epsilon_change, float(np.abs(epsilon).max()))
-    _check(path, "Born charges", charge_change, float(max(np.abs(z).max() for z in given.values())))
+    data, changes = symmetrized_dielectric(
+        epsilon,
+        given,
+        crystal,
+        symmetry,
+        f"BORN file {path.name}",
+        coulomb_constant=coulomb_constant,
+    )
+    _check(path, "permittivity", changes.permittivity, float(np.abs(epsilon).max()))
+    scale = float(max(np.abs(z).max() for z in given.values()))
+    _check(path, "Born charges", changes.charges, scale)
+    symmetric = data.epsilon_infinity
     if np.linalg.eigvalsh((symmetric + symmetric.T) / 2).min() < 1.0 - 1e-6:
         raise StructureError(
             f"the permittivity in '{path}' has an eigenvalue below 1.",
             "A high-frequency permittivity is at least that of the vacuum.",
             "Check that the file holds the relative permittivity and is not shifted by a line.",
         )
-    drift = expanded.sum(axis=0)
-    worst = float(np.abs(drift).max()) / crystal.n_atoms
-    if worst > CHARGE_SUM_LIMIT:
+    if changes.charge_sum / crystal.n_atoms > CHARGE_SUM_LIMIT:
         raise StructureError(
-            f"the Born charges in '{path}' sum to {np.abs(drift).max():.2f} e instead of zero.",
+            f"the Born charges in '{path}' sum to {changes.charge_sum:.2f} e instead of zero.",
             "They belong to another structure, are in another order, or are not converged.",
             "Check the order of the atoms and the k mesh of the calculation.",
         )
-    source = (
-        f"BORN file {path.name}; symmetrisation changed Z* by {charge_change:.1e} e and epsilon by "
-        f"{epsilon_change:.1e}; charge sum {np.abs(drift).max():.1e} e removed"
-    )
-    logger.info("%s", source)
-    return DielectricData(
-        # Rotations leave round-off in the last digits; the file's own digits are restored.
-        epsilon_infinity=np.asarray(np.round(symmetric, 12) + 0.0),
-        born_charges=np.round(expanded - drift / crystal.n_atoms, 12) + 0.0,
-        source=source,
-        coulomb_constant=coulomb_constant,
-    )
+    logger.info("%s", data.source)
+    return data
+
+
+def write_born(data: DielectricData, symmetry: Symmetry) -> str:
+    """Return the text of a BORN file: one line of Z* per symmetry-independent atom.
+
+    :func:`read_born` rebuilds the same numbers from it.
+    """
+    tensors = [data.epsilon_infinity, *data.born_charges[independent_atoms(symmetry)]]
+    lines = [repr(float(data.coulomb_constant))]
+    lines += [" ".join(f"{value:.12f}" for value in tensor.ravel()) for tensor in tensors]
+    return "\n".join(lines) + "\n"
 
 
 def _read_rows(path: Path) -> tuple[Array, float]:
@@ -132,41 +138,6 @@ def _read_rows(path: Path) -> tuple[Array, float]:
         factor = COULOMB_EV_ANGSTROM
     usual = abs(factor / COULOMB_EV_ANGSTROM - 1.0) < 0.01
     return np.array(rows), factor if usual else COULOMB_EV_ANGSTROM
-
-
-def _representatives(symmetry: Symmetry) -> list[int]:
-    """Return the first atom of each orbit, in the order of the structure."""
-    _, first = np.unique(symmetry.equivalent_atoms, return_index=True)
-    return sorted(int(i) for i in first)
-
-
-def _expand(given: dict[int, Array], crystal: Crystal, symmetry: Symmetry) -> tuple[Array, float]:
-    """Return Z* of all atoms and the largest change of a given component."""
-    columns = crystal.lattice.T
-    inverse = np.linalg.inv(columns)
-    total = np.zeros((crystal.n_atoms, 3, 3))
-    count = np.zeros(crystal.n_atoms)
-    for rotation, translation in zip(symmetry.rotations, symmetry.translations, strict=True):
-        R = columns @ rotation @ inverse
-        images = _images(crystal, rotation, translation)
-        for atom, charge in given.items():
-            total[images[atom]] += R @ charge @ R.T
-            count[images[atom]] += 1
-    expanded = total / count[:, None, None]
-    change = max(float(np.abs(expanded[atom] - charge).max()) for atom, charge in given.items())
-    return expanded, change
-
-
-def _images(
-    crystal: Crystal, rotation: NDArray[np.int64], translation: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Return the atom onto which an operation carries each atom."""
-    moved = crystal.fractional @ rotation.T + translation
-    difference = moved[:, None, :] - crystal.fractional[None, :, :]
-    difference -= np.round(difference)
-    distance = np.linalg.norm(difference @ crystal.lattice, axis=2)
-    distance[crystal.numbers[:, None] != crystal.numbers[None, :]] = np.inf
-    return np.asarray(np.argmin(distance, axis=1))
 
 
 def _check(path: Path, what: str, change: float, scale: float) -> None:

@@ -7,6 +7,10 @@ from elphant.report.plots import (
     conductivity_temperature,
     crystal_structure,
     cumulative_conductivity,
+    effective_masses,
+    electron_bands,
+    elf_isosurface,
+    elf_slice,
     force_asymmetry,
     four_phonon_rates,
     phonon_bands,
@@ -17,6 +21,10 @@ from elphant.report.plots import (
 
 FIGURES = (
     crystal_structure.SPEC,
+    elf_slice.SPEC,
+    elf_isosurface.SPEC,
+    electron_bands.SPEC,
+    effective_masses.SPEC,
     phonon_bands.SPEC,
     renormalized_phonons.SPEC,
     conductivity_bars.SPEC,

@@ -23,7 +23,8 @@ from elphant.report.plots.appearance import (
 )
 from elphant.report.plots.figure_spec import DataTable, FigureSpec
 from elphant.report.plots.force_asymmetry import atom_names, draw_by_atom
-from elphant.report.run_data import ForceAsymmetry, RunData
+from elphant.report.records import ForceAsymmetry
+from elphant.report.run_data import RunData
 
 Array = NDArray[np.float64]
 MANY_POINTS = 800

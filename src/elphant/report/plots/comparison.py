@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from elphant.crystal import AXES
+from elphant.report.phonon_arrays import Bands
 from elphant.report.plots.appearance import KAPPA_LABEL, RUN_COLOURS, house_style, panels, plain
 from elphant.report.plots.conductivity_bars import draw_bars
 from elphant.report.plots.figure_spec import DataTable
 from elphant.report.plots.phonon_bands import IMAGINARY_BELOW, draw_bands
-from elphant.report.run_data import Bands, RunData
+from elphant.report.run_data import RunData
 
 Array = NDArray[np.float64]
 _LINES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), "-.")

@@ -20,7 +20,8 @@ from elphant.report.plots.appearance import (
     plain,
 )
 from elphant.report.plots.figure_spec import DataTable, FigureSpec
-from elphant.report.run_data import RunData, ThermalConductivity
+from elphant.report.records import ThermalConductivity
+from elphant.report.run_data import RunData
 
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 
@@ -123,7 +124,7 @@ def missing(run: RunData) -> str:
 
 def applies(run: RunData) -> bool:
     """Return whether one level was computed; several are drawn as a ladder."""
-    return not run.is_ladder
+    return run.has_phonons and not run.is_ladder
 
 
 SPEC = FigureSpec(

@@ -25,7 +25,8 @@ from elphant.report.plots.appearance import (
     plain,
 )
 from elphant.report.plots.figure_spec import DataTable, FigureSpec
-from elphant.report.run_data import LEVELS, RunData
+from elphant.report.records import LEVELS
+from elphant.report.run_data import RunData
 from elphant.report.text import listing, number
 
 #: Harmonic phonons in blue, self-consistent ones in orange; the darker tone has four phonons.

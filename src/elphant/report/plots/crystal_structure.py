@@ -46,11 +46,12 @@ def plot(run: RunData, ax: Sequence[Axes] | None = None) -> Figure:
         _draw(axes[0], run, front, build_scene(run.crystal, depth_axis=depth_axis))
         axes[0].set_title(f"view along {AXES[depth_axis]}")
         repeats = _repeats(run, depth_axis)
-        _draw(axes[1], run, _tilt(front), build_scene(run.crystal, repeats).without_outside())
+        _draw(axes[1], run, tilted(front), build_scene(run.crystal, repeats).without_outside())
         cells = " × ".join(str(n) for n in repeats)
         axes[1].set_title("oblique view" + ("" if max(repeats) == 1 else f", {cells} cells"))
         panel_letter(axes)
-        _element_legend(figure, run)
+        handles = element_handles(run)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
@@ -68,7 +69,7 @@ def front_basis(run: RunData, depth_axis: int) -> Array:
     return np.array([right, up, toward])
 
 
-def _tilt(basis: Array, turn: float = -58.0, raise_: float = 15.0) -> Array:
+def tilted(basis: Array, *, turn: float = -58.0, raise_: float = 15.0) -> Array:
     """Turn the camera about the vertical, then raise it; angles in degrees."""
     cos_t, sin_t = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     cos_r, sin_r = np.cos(np.radians(raise_)), np.sin(np.radians(raise_))
@@ -115,7 +116,7 @@ def _draw(ax: Axes, run: RunData, basis: Array, scene: Scene) -> None:
     right = high[0] + 0.5 * (total * (1 - TRIAD_SHARE) - width)
     middle = 0.5 * (low[1] + high[1])
     corner = np.array([right - total, middle - 0.5 * total / PANEL_RATIO])
-    _draw_triads(ax, run, basis, corner, 0.115 * total)
+    draw_triads(ax, run, basis, corner, 0.115 * total)
     ax.set_xlim(corner[0], right)
     ax.set_ylim(corner[1], corner[1] + total / PANEL_RATIO)
     ax.set_aspect("equal")
@@ -183,7 +184,7 @@ def faded(colour: str, amount: float) -> Array:
     return np.asarray((1 - amount) * np.array(to_rgb(colour)) + amount)
 
 
-def _draw_triads(ax: Axes, run: RunData, basis: Array, low: Array, size: float) -> None:
+def draw_triads(ax: Axes, run: RunData, basis: Array, low: Array, size: float) -> None:
     """Draw the crystal axes (coloured) and, below them, the Cartesian axes (grey)."""
     crystal = run.frame.axis_directions @ basis.T
     cartesian = np.eye(3) @ basis.T
@@ -223,12 +224,12 @@ def _draw_arrow(
             fontsize=8.5, fontweight="bold" if name in AXES else "normal", zorder=43)  # fmt: skip
 
 
-def _element_legend(figure: Figure, run: RunData) -> None:
-    handles = [
+def element_handles(run: RunData) -> list[Line2D]:
+    """Return legend entries of the elements."""
+    return [
         Line2D([], [], ls="none", marker="o", ms=7, mfc=colour, mec=INK, mew=0.5, label=element)
         for element, colour in element_colours(run).items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
 def tables(run: RunData) -> tuple[DataTable, ...]:

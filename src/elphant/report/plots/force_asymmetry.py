@@ -22,7 +22,8 @@ from elphant.report.plots.appearance import (
     panels,
 )
 from elphant.report.plots.figure_spec import DataTable, FigureSpec
-from elphant.report.run_data import ForceAsymmetry, RunData
+from elphant.report.records import ForceAsymmetry
+from elphant.report.run_data import RunData
 
 AXIS_HATCHES = dict(zip(AXES, ("", "///", "..."), strict=True))
 _CURVES = ((BLUE, "o", "-"), (VERMILION, "s", (0, (5, 1.5))), (GREEN, "^", (0, (1.5, 1))))

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from elphant.report.phonon_arrays import Bands
 from elphant.report.plots.appearance import (
     BLUE,
     GREY,
@@ -17,10 +18,10 @@ from elphant.report.plots.appearance import (
     element_colours,
     house_style,
     panels,
-    path_label,
 )
+from elphant.report.plots.band_path import draw_path
 from elphant.report.plots.figure_spec import DataTable, FigureSpec
-from elphant.report.run_data import Bands, RunData
+from elphant.report.run_data import RunData
 
 #: Frequencies below this (THz) are drawn and counted as imaginary; above it they are round-off.
 IMAGINARY_BELOW = -0.02
@@ -72,28 +73,8 @@ def draw_bands(
             ax.plot(x[segment], imaginary, color=VERMILION, lw=1.4)
         if label and segment.start == 0:
             lines[0].set_label(label)
-    positions, names = _ticks(bands, label_distance)
-    for position in positions:
-        ax.axvline(position, color=GREY, lw=0.5, zorder=0)
-    ax.set_xticks(positions, names)
-    ax.tick_params(axis="x", length=0)
-    ax.set_xlim(x.min(), x.max())
-
-
-def _ticks(bands: Bands, label_distance: np.ndarray | None) -> tuple[list[float], list[str]]:
-    """Merge the labels of points at the same place: the end of one piece, the start of the next."""
     places = bands.label_distance if label_distance is None else label_distance
-    positions: list[float] = []
-    names: list[str] = []
-    for position, name in zip(places, bands.labels, strict=True):
-        text = path_label(name)
-        if positions and abs(position - positions[-1]) < 1e-6 * max(places[-1], 1e-9):
-            if text not in names[-1].split("|"):
-                names[-1] += f"|{text}"
-            continue
-        positions.append(float(position))
-        names.append(text)
-    return positions, names
+    draw_path(ax, x, places, bands.labels)
 
 
 def frequency_limits(run: RunData) -> tuple[float, float]:
@@ -184,4 +165,5 @@ SPEC = FigureSpec(
     caption=caption,
     alt=alt,
     missing=missing,
+    applies=lambda run: run.has_phonons,
 )

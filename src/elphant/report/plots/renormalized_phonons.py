@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from elphant.report.phonon_arrays import Bands
 from elphant.report.plots.appearance import (
     BLUE,
     GREY,
@@ -21,7 +22,8 @@ from elphant.report.plots.appearance import (
 )
 from elphant.report.plots.figure_spec import DataTable, FigureSpec
 from elphant.report.plots.phonon_bands import IMAGINARY_BELOW, draw_bands
-from elphant.report.run_data import Bands, Renormalization, RunData
+from elphant.report.records import Renormalization
+from elphant.report.run_data import RunData
 
 #: Colour, line and marker of each variant.
 _LOOKS: dict[str, tuple[str, Any, str]] = {

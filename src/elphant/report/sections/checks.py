@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elphant.report.model import Block, Notice, Paragraph, Section
 from elphant.report.run_data import RunData
-from elphant.report.sections.conductivity import flag_title
+from elphant.report.sections.doubts import flag_title
 from elphant.report.text import compact, sentence
 
 
@@ -13,8 +13,9 @@ def quality_section(run: RunData) -> Section:
     order = {"invalid": 0, "warning": 1, "info": 2}
     flags = sorted(run.quality, key=lambda flag: order[flag.severity])
     counts = {name: sum(flag.severity == name for flag in flags) for name in order}
+    checks = f"{len(flags)} check{'' if len(flags) == 1 else 's'}"
     summary = (
-        f"{len(flags)} checks: {counts['info']} in order, {counts['warning']} with a warning, "
+        f"{checks}: {counts['info']} in order, {counts['warning']} with a warning, "
         f"{counts['invalid']} invalid. A warning says that a number is doubtful; invalid says that "
         "it has no physical meaning as it stands."
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import floor, log10
-
 from elphant.crystal import AXES, CARTESIAN_AXES
 from elphant.quality import Severity
 from elphant.report.ladder import Rung, ladder
@@ -11,15 +9,16 @@ from elphant.report.model import (
     Block,
     KeyNumber,
     KeyNumbers,
-    Notice,
     Paragraph,
     Row,
     Section,
     Table,
 )
 from elphant.report.plots.appearance import axis_label
-from elphant.report.run_data import RunData, ThermalConductivity
-from elphant.report.text import fixed, listing, mesh_text, number, sentence
+from elphant.report.records import ThermalConductivity
+from elphant.report.run_data import RunData
+from elphant.report.sections.doubts import doubt_notices, doubt_word
+from elphant.report.text import fixed, listing, mesh_text, number, sentence, value_and_error
 
 UNIT = "W m⁻¹ K⁻¹"
 REFERENCE_TEMPERATURE = 300.0  # K
@@ -27,17 +26,19 @@ REFERENCE_TEMPERATURE = 300.0  # K
 MOST_ROWS = 20
 
 
-def conductivity_section(run: RunData) -> Section:
-    """Return the section of the thermal conductivity."""
+def conductivity_section(run: RunData) -> Section | None:
+    """Return the section of the thermal conductivity; None for a run of electrons alone."""
+    if not run.has_phonons:
+        return None
     record = run.conductivity(REFERENCE_TEMPERATURE)
     if record is None:
         text = "This run did not compute a thermal conductivity."
-        blocks: tuple[Block, ...] = (*doubt_notices(run), Paragraph(text=text))
+        blocks: tuple[Block, ...] = (*doubt_notices(run, "phonons"), Paragraph(text=text))
         return Section(identifier="tensors", title="Thermal conductivity", blocks=blocks)
     blocks = (
         Paragraph(text=_headline(record)),
         key_numbers(run, record),
-        *doubt_notices(run),
+        *doubt_notices(run, "phonons"),
         Paragraph(text=f"The tensor in three frames ({UNIT})"),
         Row(blocks=_three_frames(record)),
         Paragraph(text=_frame_text(run), muted=True),
@@ -48,40 +49,9 @@ def conductivity_section(run: RunData) -> Section:
     return Section(identifier="tensors", title="Thermal conductivity", blocks=blocks)
 
 
-def doubt_word(run: RunData) -> str:
-    """Return the words printed beside a number that must not be taken at face value."""
-    severities = {flag.severity for flag in run.doubts}
-    if "invalid" in severities:
-        return "invalid: see the check below"
-    if run.is_quick:
-        return "quick preset: not converged"
-    return "doubtful: see the check below" if severities else ""
-
-
-def doubt_notices(run: RunData) -> tuple[Notice, ...]:
-    """Return everything that a reader must know before using the numbers, the worst first."""
-    notices = [
-        Notice(severity=flag.severity, title=flag_title(flag.name), text=sentence(flag.message))
-        for flag in run.doubts
-    ]
-    # The workflow may have said so itself.
-    if run.is_quick and not any(flag.name == "preset" for flag in run.doubts):
-        text = (
-            "Coarse mesh and small supercells: good for a first look and for trends. The numbers "
-            "are not converged and are not meant for publication. Run the standard preset."
-        )
-        notices.append(Notice(severity="warning", title="Quick preset.", text=text))
-    return tuple(notices)
-
-
-def flag_title(name: str) -> str:
-    """Return the machine-readable name of a flag as the first words of a sentence."""
-    return sentence(name.replace("_", " "))
-
-
 def key_numbers(run: RunData, record: ThermalConductivity) -> KeyNumbers:
     """Return the three headline numbers."""
-    doubt = doubt_word(run)
+    doubt = doubt_word(run, "phonons")
     severity: Severity = "invalid" if doubt.startswith("invalid") else "warning"
     items = []
     for axis in AXES:
@@ -203,14 +173,6 @@ def _rung_row(rung: Rung, *, own_temperature: bool) -> tuple[str, ...]:
     if own_temperature:
         name += f", {rung.temperature:g} K"
     return (name, *(value_and_error(rung.total[a], (rung.error or {}).get(a)) for a in AXES), wave)
-
-
-def value_and_error(value: float, error: float | None) -> str:
-    """Return ``0.377 ± 0.015``: the value to the digits of its error, or with four digits."""
-    if not error or error <= 0:
-        return number(value, 4)
-    decimals = max(0, 1 - floor(log10(error)))
-    return f"{fixed(value, decimals)} ± {fixed(error, decimals)}"
 
 
 def _temperature_table(run: RunData) -> Table:

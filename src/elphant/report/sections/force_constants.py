@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from elphant.report.model import Block, Paragraph, Section, Table
-from elphant.report.run_data import ForceConstantSummary, RunData
+from elphant.report.records import ForceConstantSummary
+from elphant.report.run_data import RunData
 from elphant.report.text import compact, number, sentence, supercell_text
 
 _SOURCES = {

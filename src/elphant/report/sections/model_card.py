@@ -7,8 +7,10 @@ from elphant.report.model import Block, Notice, Paragraph, Section, Table
 from elphant.report.run_data import RunData
 
 
-def model_section(run: RunData) -> Section:
-    """Return the model card, with a notice where the licence restricts use."""
+def model_section(run: RunData) -> Section | None:
+    """Return the model card, and a notice where the licence restricts use; None if not needed."""
+    if not run.has_phonons and run.potential is None:
+        return None
     card = run.potential
     if card is None:
         text = "No interatomic potential was used: the force constants were imported."

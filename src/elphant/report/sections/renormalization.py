@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from elphant.report.model import Block, Notice, Paragraph, Section, Table
-from elphant.report.run_data import Renormalization, RunData
+from elphant.report.records import Renormalization
+from elphant.report.run_data import RunData
 from elphant.report.text import compact, fixed, listing, number
 
 _VARIANTS = {

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from elphant.crystal import AXES
 from elphant.report.model import Block, Notice, Paragraph, Section, Table
-from elphant.report.run_data import LEVELS, FourPhononSum, RunData
+from elphant.report.records import LEVELS, FourPhononSum
+from elphant.report.run_data import RunData
 from elphant.report.text import compact, duration, listing, mesh_text, number
 
 #: More records than this (one per temperature) are shown as a table.

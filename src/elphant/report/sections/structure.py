@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from elphant.crystal import AXES
 from elphant.report.model import Block, Notice, Paragraph, Section, Table
-from elphant.report.run_data import Relaxation, RunData
+from elphant.report.records import Relaxation
+from elphant.report.run_data import RunData
 from elphant.report.text import fixed, formula_text, number, signed_percent
 
 

@@ -1,0 +1,176 @@
+"""Regular k meshes, with or without a half-step shift, reduced by symmetry and time reversal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from elphant.arrays import checked_array
+from elphant.errors import ConfigurationError
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KMesh:
+    """A regular mesh of the reciprocal cell and its irreducible points.
+
+    The point of address (i, j, k) is ``(address + shift/2) / mesh`` in the reciprocal lattice; the
+    first component of the address runs fastest.
+
+    Attributes
+    ----------
+    points : ndarray, (n_irreducible, 3)
+        One point of each star, in the order of the full mesh.
+    weights : ndarray, (n_irreducible,)
+        Share of the mesh in each star; they sum to 1.
+    mesh : ndarray of int, (3,)
+        Divisions along the reciprocal lattice vectors.
+    shift : ndarray of int, (3,)
+        0, or 1 for half a step.
+    representative : ndarray of int, (n_full,)
+        Index into ``points`` for every point of the full mesh.
+    full_points : ndarray, (n_full, 3)
+        Coordinates in [0, 1).
+    rotations : ndarray of int, (n_operations, 3, 3)
+        Operations used, acting on k (columns); those that include time reversal carry a minus.
+    operation : ndarray of int, (n_full,)
+        Index into ``rotations`` of an operation that takes the representative to the point, up to
+        a reciprocal lattice vector.
+    """
+
+    points: Array
+    weights: Array
+    mesh: Integers
+    shift: Integers
+    representative: Integers
+    full_points: Array
+    rotations: Integers
+    operation: Integers
+
+    def __post_init__(self) -> None:
+        n = int(np.prod(self.mesh))
+        for name, shape, dtype in (
+            ("points", (None, 3), float),
+            ("weights", (len(self.points),), float),
+            ("mesh", (3,), np.int64),
+            ("shift", (3,), np.int64),
+            ("representative", (n,), np.int64),
+            ("full_points", (n, 3), float),
+            ("rotations", (None, 3, 3), np.int64),
+            ("operation", (n,), np.int64),
+        ):
+            object.__setattr__(self, name, checked_array(name, getattr(self, name), shape, dtype))
+
+    @property
+    def n_points(self) -> int:
+        """Number of irreducible points."""
+        return len(self.points)
+
+    @property
+    def n_full(self) -> int:
+        """Number of points of the full mesh."""
+        return len(self.full_points)
+
+
+def irreducible_mesh(
+    mesh: Sequence[int] | Integers,
+    rotations: ArrayLike | None = None,
+    *,
+    shift: Sequence[int] | Integers = (0, 0, 0),
+    time_reversal: bool = True,
+) -> KMesh:
+    r"""Reduce a mesh by point operations, and by ε(-k) = ε(k) if ``time_reversal``.
+
+    Parameters
+    ----------
+    mesh : sequence of int, (3,)
+    rotations : array_like of int, (n_ops, 3, 3), optional
+        Rotations of the space group, acting on fractional positions (columns, ``x' = R x``);
+        k goes to :math:`R^{-T} k`. They must form a group. Those that do not map the mesh onto
+        itself (a mesh or a shift of lower symmetry than the crystal) are left out: fewer points
+        are equivalent, and sums stay correct. Default: the identity.
+    shift : sequence of int, (3,)
+        0 or 1 for each axis: in units of half a step.
+    time_reversal : bool
+
+    Raises
+    ------
+    ConfigurationError
+        If a division is not positive, or a shift is neither 0 nor 1.
+    ValueError
+        If the rotations are no group.
+    """
+    counts, half = np.array(mesh, dtype=np.int64), np.array(shift, dtype=np.int64)
+    if counts.shape != (3,) or (counts < 1).any():
+        raise ConfigurationError(
+            f"mesh {counts.tolist()} is not three positive integers.",
+            fix="Give three divisions, for example 4,8,4.",
+        )
+    if half.shape != (3,) or not np.isin(half, (0, 1)).all():
+        raise ConfigurationError(
+            f"mesh shift {half.tolist()} is not 0 or 1 along each axis.",
+            "The shift counts half steps of the mesh.",
+            "Give for example 0,0,0 or 1,1,1.",
+        )
+    given = np.eye(3, dtype=np.int64)[None] if rotations is None else np.asarray(rotations)
+    operations, images = _mesh_images(counts, half, given, time_reversal)
+    first = images.min(axis=0)
+    if (first[images] != first).any():
+        raise ValueError("the rotations do not form a group")
+    irreducible, representative = np.unique(first, return_inverse=True)
+    operation = np.argmax(images[:, first] == np.arange(len(first)), axis=0)
+    points = (_addresses(counts) + 0.5 * half) / counts
+    return KMesh(
+        points=points[irreducible],
+        weights=np.bincount(representative.ravel()) / len(points),
+        mesh=counts,
+        shift=half,
+        representative=representative.ravel(),
+        full_points=points,
+        rotations=operations,
+        operation=operation,
+    )
+
+
+def reciprocal_operations(rotations: ArrayLike, *, time_reversal: bool = True) -> Integers:
+    r"""Return the distinct matrices :math:`R^{-T}` that act on k, (n, 3, 3).
+
+    With time reversal, the negative of each as well.
+    """
+    found: dict[tuple[int, ...], Integers] = {}
+    for sign in (1, -1) if time_reversal else (1,):
+        for rotation in np.asarray(rotations):
+            matrix = sign * np.rint(np.linalg.inv(rotation).T).astype(np.int64)
+            found.setdefault(tuple(matrix.ravel().tolist()), matrix)
+    return np.array(list(found.values()))
+
+
+def _mesh_images(
+    counts: Integers, half: Integers, rotations: Integers, time_reversal: bool
+) -> tuple[Integers, Integers]:
+    """Return the operations that keep the mesh, and the index of every point's image."""
+    # Twice the addresses, so that shifted points are integers too.
+    doubled = 2 * _addresses(counts) + half
+    operations: list[Integers] = []
+    images: list[Integers] = []
+    for matrix in reciprocal_operations(rotations, time_reversal=time_reversal):
+        moved = doubled @ (matrix * counts[:, None] / counts[None, :]).T
+        address = 0.5 * (moved - half)
+        if np.abs(address - np.rint(address)).max() > 1e-6:
+            continue
+        wrapped = np.mod(np.rint(address).astype(np.int64), counts)
+        operations.append(matrix)
+        images.append((wrapped[:, 2] * counts[1] + wrapped[:, 1]) * counts[0] + wrapped[:, 0])
+    return np.array(operations), np.array(images)
+
+
+def _addresses(counts: Integers) -> Integers:
+    """Return the addresses of all points, (n, 3), the first component fastest."""
+    index = np.arange(int(np.prod(counts)), dtype=np.int64)
+    n_a, n_b = int(counts[0]), int(counts[1])
+    return np.stack([index % n_a, index // n_a % n_b, index // (n_a * n_b)], axis=-1)

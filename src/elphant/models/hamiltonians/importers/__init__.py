@@ -1,0 +1,1 @@
+"""L2: Hamiltonians that other programs wrote."""

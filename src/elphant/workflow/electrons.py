@@ -1,0 +1,125 @@
+"""The electronic part of a run: Hamiltonian, bands, masses, electron localization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from elphant.crystal import Crystal, find_symmetry
+from elphant.electron.density.grid_files import cube_text, xsf_text
+from elphant.orbitals import LocalOrbitalHamiltonian
+from elphant.workflow.context import RunContext
+from elphant.workflow.hamiltonian_source import HamiltonianSource
+from elphant.workflow.job import Task
+from elphant.workflow.stages.bands import bands_stage
+from elphant.workflow.stages.hamiltonian import HamiltonianResult, hamiltonian_stage
+from elphant.workflow.stages.localization import localization_stage
+from elphant.workflow.stages.masses import masses_stage
+
+#: Name in ``data.h5``, values, unit, axes.
+NamedArray = tuple[str, Any, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ElectronPart:
+    """What the electronic part leaves for the results.
+
+    Attributes
+    ----------
+    hamiltonian : LocalOrbitalHamiltonian
+    card : dict
+        Model card of the Hamiltonian.
+    records : dict
+        ``electronic_structure``, ``band_gap``, ``effective_mass``, ``lone_pairs`` and ``elf`` of
+        ``results.json``.
+    arrays : sequence of (name, values, unit, axes)
+        Arrays of ``data.h5``.
+    labels : mapping
+        Lists of words of ``data.h5``.
+    references : list of str
+        Bibliography keys.
+    """
+
+    hamiltonian: LocalOrbitalHamiltonian
+    card: dict[str, Any]
+    records: dict[str, Any]
+    arrays: Sequence[NamedArray]
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    references: list[str] = field(default_factory=list)
+
+    def grid_files(self) -> dict[str, str]:
+        """Return cube and XSF files of density and ELF by file name; none without ELF."""
+        crystal, files = self.hamiltonian.crystal, {}
+        for name, values, _, _ in self.arrays:
+            if name.startswith("electrons/elf/"):
+                stem = name.rpartition("/")[2]
+                files[f"{stem}.cube"] = cube_text(crystal, values, stem)
+                files[f"{stem}.xsf"] = xsf_text(crystal, values, stem)
+        return files
+
+
+def compute_electrons(
+    context: RunContext, crystal: Crystal, tasks: Sequence[Task], source: HamiltonianSource
+) -> ElectronPart:
+    """Run the electronic stages that ``tasks`` name.
+
+    Raises
+    ------
+    ElphantError
+        If there is no Hamiltonian, or it is not that of a semiconductor.
+    """
+    symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
+    result = hamiltonian_stage(context, crystal, source)
+    context.flags.extend(result.flags)
+    bands = bands_stage(context, result, symmetry)
+    context.flags.extend(bands.flags)
+    records: dict[str, Any] = {
+        "electronic_structure": electronic_record(result, bands.valence_maximum),
+        "band_gap": bands.gap,
+        "effective_mass": [],
+        "lone_pairs": [],
+        "elf": None,
+    }
+    arrays: list[NamedArray] = list(bands.arrays)
+    references = list(result.hamiltonian.origin.references)
+    if "masses" in tasks:
+        masses = masses_stage(context, result, bands, symmetry)
+        context.flags.extend(masses.flags)
+        records["effective_mass"] = masses.records
+        references.append("luttinger1955")
+    if "elf" in tasks:
+        localization = localization_stage(context, result, symmetry)
+        context.flags.extend(localization.flags)
+        records |= {"elf": localization.elf, "lone_pairs": localization.lone_pairs}
+        arrays += localization.arrays
+        references += localization.references
+    return ElectronPart(
+        hamiltonian=result.hamiltonian,
+        card=result.card,
+        records=records,
+        arrays=arrays,
+        labels={"electrons/bands/label": bands.labels},
+        references=references,
+    )
+
+
+def electronic_record(result: HamiltonianResult, valence_maximum: float) -> dict[str, Any]:
+    """Return the ``electronic_structure`` record."""
+    hamiltonian = result.hamiltonian
+    origin = hamiltonian.origin
+    return {
+        "provider": origin.provider,
+        "level_of_theory": origin.level_of_theory,
+        "self_consistent": origin.self_consistent,
+        "n_electrons": hamiltonian.n_electrons,
+        "n_orbitals": hamiltonian.n_orbitals,
+        "n_atoms": hamiltonian.crystal.n_atoms,
+        "k_mesh": origin.details.get("k_mesh"),
+        "details": origin.details,
+        "capabilities": result.capabilities,
+        "valence_maximum_energy": valence_maximum,
+        "seconds": result.seconds,
+        "peak_memory_gb": result.peak_memory_gb,
+        "unit": "eV",
+    }

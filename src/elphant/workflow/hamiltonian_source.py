@@ -1,0 +1,113 @@
+"""A Hamiltonian that is computed or read only when a stage needs it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elphant.config.models import HamiltonianConfig
+from elphant.crystal import Crystal
+from elphant.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from elphant.engine.progress import Progress
+    from elphant.models.hamiltonians.protocol import HamiltonianProvider
+    from elphant.orbitals import LocalOrbitalHamiltonian
+
+
+class HamiltonianSource:
+    """Knows the identity of a Hamiltonian at once and computes or reads it on first use.
+
+    Parameters
+    ----------
+    config : HamiltonianConfig
+        The user's choice.
+    file : Path or None
+        Hamiltonian file or folder; it takes the place of the model.
+    given : Crystal or None
+        The structure of the job, for files that do not hold theirs.
+    """
+
+    def __init__(self, config: HamiltonianConfig, file: Path | None, given: Crystal | None) -> None:
+        self.config, self.file, self._given = config, file, given
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the user wants no Hamiltonian."""
+        return self.file is None and self.config.model == "none"
+
+    def require(self) -> None:
+        """Raise at once if there is no such model, file or package.
+
+        Raises
+        ------
+        ConfigurationError
+            If no Hamiltonian is wanted although the tasks need one.
+        ModelError, DependencyError
+            If the model is unknown, or its package is missing.
+        """
+        from elphant.models.hamiltonians.loading import require_hamiltonian
+
+        if self.is_none:
+            raise ConfigurationError(
+                "the tasks need a Hamiltonian, but hamiltonian.model is none.",
+                fix="Use --hamiltonian pyscf, or give a Hamiltonian file.",
+            )
+        require_hamiltonian(self.file or self.config.model)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the file, or of the files of the folder; empty for a model."""
+        from elphant.models.hamiltonians.loading import digest_of
+
+        return digest_of(self.file) if self.file else ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What determines the numbers: part of the address of every stage that uses them."""
+        if self.file is not None:
+            return {"file": self.digest, "n_electrons": self.config.n_electrons}
+        return self.config.model_dump(mode="json")
+
+    @cached_property
+    def from_file(self) -> LocalOrbitalHamiltonian:
+        """The Hamiltonian of the file."""
+        from elphant.models.hamiltonians.loading import load_hamiltonian
+
+        assert self.file is not None
+        return load_hamiltonian(
+            self.file, structure=self._given, n_electrons=self.config.n_electrons
+        )
+
+    def provider(
+        self, memory_gb: float, checkpoint: Path, progress: Progress
+    ) -> HamiltonianProvider:
+        """Return the model, ready to compute.
+
+        Parameters
+        ----------
+        memory_gb : float
+            Memory bound.
+        checkpoint : Path
+            Where an unfinished self-consistent density is kept.
+        progress : Progress
+        """
+        options = self.config
+        if options.model != "pyscf":
+            from elphant.models.hamiltonians.loading import provider_of
+
+            return provider_of(options.model)
+        from elphant.models.hamiltonians.pyscf import PySCFProvider, PySCFSettings
+
+        settings = PySCFSettings(
+            basis=options.basis,
+            functional=options.functional,
+            self_consistent=options.self_consistent,
+            k_mesh=options.mesh,
+            k_spacing=options.mesh_spacing,
+            cutoff=options.cutoff,
+            memory_gb=memory_gb,
+            checkpoint=checkpoint,
+        )
+        return PySCFProvider(settings, progress=progress)
