@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,10 @@ def workplace(tmp_path: Path, fixtures: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def make_run_directory(folder: Path) -> None:
     """Write a synthetic run with all levels, the one that the tests of the report use."""
-    spec = spec_from_file_location("synthetic_run", ROOT / "tests" / "report" / "synthetic_run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(spec.name, module_from_spec(spec))
-    spec.loader.exec_module(module)
+    folder_of_tests = str(ROOT / "tests" / "report")
+    if folder_of_tests not in sys.path:
+        sys.path.append(folder_of_tests)
+    module = import_module("synthetic_run")
     module.build_run(folder, module.SyntheticOptions(ladder=True))
 
 

@@ -27,6 +27,7 @@ from elphant.cli.parse import (
     parse_number_or_word,
     parse_temperatures,
 )
+from elphant.errors import ConfigurationError
 
 app = typer.Typer(
     name="elphant",
@@ -133,6 +134,12 @@ def kappa(
         "execution.device": device,
     }
     everything = context.info_name == "run" and force_constants is None
+    if not everything and (hamiltonian or basis):
+        raise ConfigurationError(
+            "--hamiltonian and --basis have no effect on a phonon calculation.",
+            "Only the electronic part uses them.",
+            "Leave them out, or use elphant run with a structure file.",
+        )
     run_tasks(
         Request(
             structure=structure,
@@ -189,7 +196,7 @@ def electrons(
         "hamiltonian.model": model,
         "hamiltonian.basis": basis,
         "hamiltonian.n_electrons": n_electrons,
-        "hamiltonian.mesh": parse_mesh(k_mesh),
+        "hamiltonian.mesh": parse_mesh(k_mesh, "--k-mesh"),
         "potential.model": potential,
         "potential.dispersion": dispersion,
         "electrons.temperatures": parse_temperatures(temperature),
@@ -208,6 +215,83 @@ def electrons(
             config_file=config,
             flags={**flags, **parse_assignments(set_)},
             output=output,
+            with_report=report_,
+            dry_run=dry_run,
+        )
+    )
+
+
+@app.command("dielectric")
+def dielectric(
+    structure: Annotated[
+        Path | None, typer.Argument(help="Structure file: CIF, POSCAR, extxyz, …")
+    ] = None,
+    config: opt.Config = None,
+    preset: opt.Preset = None,
+    output: opt.Output = None,
+    set_: opt.Set = None,
+    hamiltonian: opt.Hamiltonian = None,
+    basis: opt.Basis = None,
+    n_electrons: opt.NElectrons = None,
+    k_mesh: opt.KMesh = None,
+    relax_: opt.Relax = False,
+    potential: opt.Potential = None,
+    dispersion: opt.Dispersion = None,
+    scissor: Annotated[
+        float | None,
+        typer.Option(
+            "--scissor",
+            help="Shift of the conduction bands in the permittivity, eV.",
+            rich_help_panel=opt.PHYSICS,
+        ),
+    ] = None,
+    symprec: opt.Symprec = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Compute only part I of N of the displaced crystals.",
+            rich_help_panel=opt.EXECUTION,
+        ),
+    ] = None,
+    workers: opt.Workers = None,
+    memory: opt.Memory = None,
+    report_: opt.Report = True,
+    dry_run: opt.DryRun = False,
+) -> None:
+    """Compute permittivity and Born charges and write them as a BORN file.
+
+    ε∞ is that of independent particles; Z* follows from Berry phases of crystals with one displaced
+    atom, each with a Hamiltonian of its own (--dry-run counts them). [bold]elphant kappa[/bold]
+    reads the result: --born NAME.electrons.run/exchange/BORN. A Hamiltonian file gives ε∞ only.
+    """
+    from elphant.cli.jobs import Request, run_tasks, split_hamiltonian
+
+    model, file = split_hamiltonian(hamiltonian)
+    flags: dict[str, Any] = {
+        "preset": preset,
+        "hamiltonian.model": model,
+        "hamiltonian.basis": basis,
+        "hamiltonian.n_electrons": n_electrons,
+        "hamiltonian.mesh": parse_mesh(k_mesh, "--k-mesh"),
+        "potential.model": potential,
+        "potential.dispersion": dispersion,
+        "electrons.scissor": scissor,
+        "symmetry.tolerance": symprec,
+        "execution.workers": parse_count_or_word(workers),
+        "execution.memory": memory,
+    }
+    run_tasks(
+        Request(
+            structure=structure,
+            hamiltonian_file=file,
+            tasks=("dielectric",),
+            relax=relax_,
+            config_file=config,
+            flags={**flags, **parse_assignments(set_)},
+            output=output,
+            shard=shard,
             with_report=report_,
             dry_run=dry_run,
         )

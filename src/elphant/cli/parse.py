@@ -10,8 +10,8 @@ from elphant.errors import ConfigurationError
 MAX_TEMPERATURES = 1000
 
 
-def parse_mesh(text: str | None) -> tuple[int, ...] | None:
-    """Read ``9,9,9`` (or ``9x9x9``).
+def parse_mesh(text: str | None, option: str = "--mesh") -> tuple[int, ...] | None:
+    """Read ``9,9,9`` (or ``9x9x9``), the value of ``option``.
 
     Raises
     ------
@@ -26,7 +26,8 @@ def parse_mesh(text: str | None) -> tuple[int, ...] | None:
         mesh = ()
     if len(mesh) != 3:
         raise ConfigurationError(
-            f"--mesh {text!r} is not three whole numbers.", fix="Write for example --mesh 9,9,9."
+            f"{option} {text!r} is not three whole numbers.",
+            fix=f"Write for example {option} 9,9,9.",
         )
     return mesh
 

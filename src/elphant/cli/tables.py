@@ -19,6 +19,8 @@ def result_text(results: Mapping[str, Any]) -> str:
         parts.append(mass_table(results))
     if results["elf"]:
         parts.append(lone_pair_table(results))
+    if results["dielectric"] and "independent_atoms" in results["dielectric"]:
+        parts.append(dielectric_table(results["dielectric"]))
     return "\n\n".join(parts)
 
 
@@ -42,7 +44,9 @@ def mass_table(results: Mapping[str, Any]) -> str:
     lines = ["effective masses in electron masses, along the axes of the input cell"]
     lines.append(f"{'':28s}" + "  ".join(f"{'m_' + axis:>9s}" for axis in "abc"))
     for record in results["effective_mass"]:
-        what = "band edge" if record["kind"] == "band_edge" else "conductivity"
+        what = record["kind"].replace("_", " ")
+        if record["kind"] == "valley":
+            what += f" +{1e3 * record['energy']:.0f} meV"
         if record["temperature"] is not None:
             what += f" {record['temperature']:g} K"
         if record["degeneracy"] > 1:
@@ -67,6 +71,33 @@ def lone_pair_table(results: Mapping[str, Any]) -> str:
             f"{atom:10s}{record['distance']:8.3f} Å{record['population']:11.2f}"
             f"{record['elf_maximum']:7.3f}   {angles}"
         )
+    return "\n".join(lines)
+
+
+def dielectric_table(record: Mapping[str, Any]) -> str:
+    """Return ε∞ and the Born charges of the independent atoms, in Cartesian components."""
+    names = ("xx", "yy", "zz", "yz", "zy", "xz", "zx", "xy", "yx")
+    pairs = tuple(("xyz".index(name[0]), "xyz".index(name[1])) for name in names)
+
+    def row(label: str, tensor: Any, digits: int) -> str:
+        values = [tensor[i][j] for i, j in pairs]
+        return f"{label:12s}" + "".join(f"{value + 0.0:9.{digits}f}" for value in values)
+
+    lines = [
+        "dielectric response, Cartesian components (Z*: field first, displacement second)",
+        f"{'':12s}" + "".join(f"{name:>9s}" for name in names),
+        row("ε∞", record["epsilon_infinity"], 4),
+    ]
+    if record["epsilon_uncertainty"]:
+        lines.append(row("  ± (k mesh)", record["epsilon_uncertainty"], 4))
+    if record["born_charges"] is None:
+        return "\n".join([*lines, "Z* of a Hamiltonian file cannot be computed"])
+    for item in record["independent_atoms"]:
+        label = f"Z* {item['symbol']}{item['atom'] + 1} ×{item['multiplicity']}"
+        lines.append(row(label, record["born_charges"][item["atom"]], 4))
+    lines.append(
+        f"sum of Z* over the cell: {record['charge_sum']:.1e} e as computed, shared among the atoms"
+    )
     return "\n".join(lines)
 
 

@@ -281,7 +281,7 @@ class HamiltonianConfig(Section):
 
 
 class ElectronConfig(Section):
-    """Bands, masses, and the electron localization function."""
+    """Bands, masses, the electron localization function, and the dielectric response."""
 
     points_per_leg: int = Field(
         40, ge=2, le=1000, description="Points on a leg of average length of the band path."
@@ -295,6 +295,18 @@ class ElectronConfig(Section):
     )
     grid_spacing: float = Field(
         0.12, gt=0.01, le=1.0, description="Grid spacing of density and ELF, Å."
+    )
+    dielectric_mesh: Mesh | None = Field(
+        None, description="Finest k mesh of the permittivity; also that of the Berry strings."
+    )
+    dielectric_spacing: float = Field(
+        0.2, gt=0, description="Spacing of that mesh when it is not given, 2π/Å included, Å⁻¹."
+    )
+    scissor: float = Field(
+        0.0, ge=-20.0, le=20.0, description="Shift of the conduction bands in the permittivity, eV."
+    )
+    born_displacement: float = Field(
+        0.02, gt=1e-4, le=0.2, description="Displacement of the atoms for Born charges, Å."
     )
 
 

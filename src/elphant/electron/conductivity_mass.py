@@ -12,19 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import eigh
 
 from elphant.arrays import checked_array
 from elphant.crystal import Symmetry
 from elphant.electron.band_edges import BandEdges
 from elphant.electron.effective_mass import inverse_mass
 from elphant.electron.interpolation import BandInterpolation
+from elphant.electron.velocity import velocities
 from elphant.grids.irreducible import irreducible_mesh
-from elphant.orbitals import LocalOrbitalHamiltonian, band_energies
+from elphant.orbitals import EigenStates, LocalOrbitalHamiltonian
+from elphant.orbitals.eigenproblem import batches
 from elphant.units import BOLTZMANN_EV, INVERSE_MASS_PER_EV_A2
 
 Array = NDArray[np.float64]
@@ -34,24 +38,26 @@ Carrier = Literal["electron", "hole"]
 #: States further than this (in k_B T) from the edge are left out.
 WINDOW = 13.0
 
-#: Room (eV) for the error of the first interpolation when points are selected with it.
-SELECTION_MARGIN = 0.05
+#: Room (eV) for the error of the interpolated energies by which points are selected.
+SELECTION_MARGIN = 0.03
 
-#: Accuracy of the mesh for a parabolic valley: errors of the sums are about exp(-MESH_EXPONENT).
-MESH_EXPONENT = 20.0
+#: For a parabolic valley sums over the mesh are wrong by exp(-MESH_EXPONENT), times its double for
+#: the mean of the squared velocity.
+MESH_EXPONENT = 14.0
 
-#: The second mesh, from which the uncertainty is estimated, has this share of the divisions.
-SECOND_MESH = 0.75
+#: Where bands meet at an edge, sums of squared velocities converge with the square of the step
+#: only: a finer mesh is used, and the sums are extrapolated from it and from every second point of
+#: it, whose step is longer by the cube root of 2.
+MEETING_EXPONENT = 28.0
+EXTRAPOLATION = 1.0 / (2.0 ** (2.0 / 3.0) - 1.0)
 
-#: The mesh of models is refined until the inverse mass changes by less than this share, or more
-#: than MAX_MODELS models would be needed at a step, or MAX_STEPS steps are done.
-MASS_CHANGE, MAX_MODELS, MAX_STEPS = 0.02, 150, 3
+#: Where bands touch (eV; well below k_B T) their velocities are those of the bands that leave the
+#: point along a direction without symmetry.
+TOUCHING = 1e-3
+GENERIC_DIRECTION = np.array([0.91, 0.57, -0.33])
 
-#: Share of a step by which points are moved off symmetric ones.
-GENERIC_OFFSET = np.array([0.91e-4, 0.57e-4, -0.33e-4])
-
-#: Points at which interpolated energies are compared with exact ones.
-N_SAMPLES = 12
+#: Points of the first, coarse selection per box of the mesh, and the mesh for which it pays.
+BOX, BOX_FROM = 4, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,10 +71,10 @@ class ConductivityMass:
     inverse_tensor : ndarray, (3, 3) 1/m_e
         Positive for both carriers.
     relative_uncertainty : float
-        What is left of the change with the mesh of models, plus the change on a coarser mesh of
-        the sum.
-    energy_error : float, eV
-        Root mean square error of the interpolation at thermally occupied points.
+        Largest change along any direction when only every second point of the mesh is used; where
+        bands meet at the edge, half of what the extrapolation to a dense mesh changes.
+    n_points : int
+        Points at which the bands were diagonalised.
     states_per_cell : float
         Effective density of states: carriers per cell are this times exp(-(distance of the
         chemical potential from the edge)/k_B T).
@@ -80,7 +86,7 @@ class ConductivityMass:
     temperature: float
     inverse_tensor: Array
     relative_uncertainty: float
-    energy_error: float
+    n_points: int
     states_per_cell: float
     density_of_states_mass: float
 
@@ -106,12 +112,14 @@ def conductivity_masses(
     temperatures: Sequence[float],
     interpolation: BandInterpolation,
     symmetry: Symmetry | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[ConductivityMass]:
     """Return the conductivity mass at each temperature.
 
-    Interpolated bands are summed on a mesh fine enough for the narrowest valley. The mesh of
-    models is refined until the inverse mass has settled.
+    The sums run over exact bands and velocities on a regular mesh that is fine enough for the
+    narrowest valley, at its irreducible points that carriers can occupy; the interpolation tells
+    which these are. A few hundred diagonalisations per carrier and temperature, whatever the
+    masses and the temperature.
 
     Parameters
     ----------
@@ -120,82 +128,36 @@ def conductivity_masses(
     carrier : {"electron", "hole"}
     temperatures : sequence of float, K
     interpolation : BandInterpolation
-        A first one: :func:`elphant.electron.band_edges.edge_interpolation`.
+        From :func:`elphant.electron.band_edges.edge_interpolation`.
     symmetry : Symmetry, optional
         Of the crystal; the same as for ``interpolation``.
     progress : callable, optional
-        Called with the number of models of each round.
+        Called with the numbers of points done and of all points, at each temperature.
     """
     if not len(temperatures) or min(temperatures) <= 0:
         raise ValueError(f"temperatures {list(temperatures)} must be positive")
-    sums = _ThermalSums(hamiltonian, edges, carrier, symmetry)
-    bands = sums.bands(interpolation, max(temperatures))
-    ladder = _Ladder(interpolation.restricted(bands), symmetry, progress)
-    return [_mass_at(sums, ladder, edges, carrier, float(t)) for t in temperatures]
-
-
-class _Ladder:
-    """Interpolations from finer and finer meshes of models, shared by all temperatures."""
-
-    def __init__(
-        self,
-        first: BandInterpolation,
-        symmetry: Symmetry | None,
-        progress: Callable[[int], None] | None,
-    ) -> None:
-        self.steps = [first]
-        self._rotations = None if symmetry is None else symmetry.rotations
-        self._progress = progress
-
-    def step(self, number: int) -> BandInterpolation:
-        """Return an interpolation; 0 is the given one."""
-        while len(self.steps) <= number:
-            last = self.steps[-1]
-            even = not (last.mesh.mesh % 2).any()
-            mesh = last.mesh.mesh * 3 // 2 if even else last.mesh.mesh * 2
-            finer = irreducible_mesh(mesh, self._rotations)
-            self.steps.append(
-                BandInterpolation(last.hamiltonian, finer, last.bands, self._progress)
+    sums = _ThermalSums(edges, carrier, interpolation, symmetry)
+    results = []
+    for temperature in temperatures:
+        points = sums.points(temperature)
+        (states, tensor), (_, half) = sums.evaluate(points, temperature, progress)
+        uncertainty = _relative_change(tensor, half)
+        if sums.bands_meet:
+            extrapolated = tensor + EXTRAPOLATION * (tensor - half)
+            uncertainty = 0.5 * _relative_change(extrapolated, tensor)
+            tensor = extrapolated
+        results.append(
+            ConductivityMass(
+                carrier=carrier,
+                temperature=float(temperature),
+                inverse_tensor=tensor,
+                relative_uncertainty=uncertainty,
+                n_points=len(points.k_points),
+                states_per_cell=states,
+                density_of_states_mass=_dos_mass(states, hamiltonian, temperature),
             )
-        return self.steps[number]
-
-
-def _mass_at(
-    sums: _ThermalSums, ladder: _Ladder, edges: BandEdges, carrier: Carrier, temperature: float
-) -> ConductivityMass:
-    """Return the conductivity mass at one temperature."""
-    divisions = _divisions(sums.hamiltonian, edges, carrier, temperature)
-    first = ladder.step(0)
-    points = sums.relevant_points(first, divisions, temperature)
-    states, tensor = sums.evaluate(first, points, temperature)
-    used, model_change = first, np.inf
-    for number in range(1, MAX_STEPS + 1):
-        models = ladder.step(number)
-        if len(np.unique(models.nearest(points.k_points)[0])) > MAX_MODELS:
-            break
-        states, finer = sums.evaluate(models, points, temperature)
-        ratio = float(models.mesh.mesh[0] / used.mesh.mesh[0])
-        change = _relative_change(finer, tensor)
-        # What is left of an error that falls with the square of the step.
-        model_change = change / (ratio**2 - 1.0)
-        tensor, used = finer, models
-        if change < MASS_CHANGE:
-            break
-    energy_error = sums.energy_error(used, points.k_points, temperature)
-    if not np.isfinite(model_change):
-        # Without a second mesh of models, their error in energy is all there is to judge from.
-        model_change = energy_error / (BOLTZMANN_EV * temperature)
-    second = np.ceil(SECOND_MESH * divisions).astype(np.int64)
-    coarse = sums.evaluate(used, sums.relevant_points(first, second, temperature), temperature)[1]
-    return ConductivityMass(
-        carrier=carrier,
-        temperature=temperature,
-        inverse_tensor=tensor,
-        relative_uncertainty=model_change + _relative_change(tensor, coarse),
-        energy_error=energy_error,
-        states_per_cell=states,
-        density_of_states_mass=_dos_mass(states, sums.hamiltonian, temperature),
-    )
+        )
+    return results
 
 
 def _relative_change(first: Array, second: Array) -> float:
@@ -212,60 +174,34 @@ def _dos_mass(states: float, hamiltonian: LocalOrbitalHamiltonian, temperature: 
     return float(density ** (2.0 / 3.0) / thermal)
 
 
-def _divisions(
-    hamiltonian: LocalOrbitalHamiltonian, edges: BandEdges, carrier: Carrier, temperature: float
-) -> Integers:
-    r"""Return the divisions at which sums over every listed valley have converged.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Points:
+    """Points of a mesh that can be occupied, one of each star, and the shares of the stars.
 
-    The sum of a Gaussian over a mesh with N points along b_i is wrong by about
-    :math:`\exp(-\frac12 k_B T N^2 a_i \cdot m \cdot a_i / \hbar^2)`.
+    ``weights`` (n, 2): share of the star in the mesh, and in every second point of it.
     """
-    result = np.ones(3)
-    valleys = edges.conduction_valleys if carrier == "electron" else edges.valence_valleys
-    for valley in valleys:
-        matrix = inverse_mass(hamiltonian, valley.k_point, valley.band)
-        for axis, vector in enumerate(hamiltonian.crystal.lattice):
-            heaviest = np.abs(matrix.inverse_along(vector)).max() / INVERSE_MASS_PER_EV_A2
-            exponent = 0.5 * BOLTZMANN_EV * temperature * (vector @ vector) / heaviest
-            result[axis] = max(result[axis], np.sqrt(MESH_EXPONENT / exponent))
-    return np.ceil(result).astype(np.int64)
+
+    k_points: Array
+    weights: Array
 
 
-def _mesh_points(mesh: Integers) -> Array:
-    """Return the points of a Γ-centred mesh, (n, 3), the last component fastest."""
-    n_a, n_b, n_c = (int(n) for n in mesh)
-    return np.indices((n_a, n_b, n_c)).reshape(3, -1).T / mesh
-
-
-def _one_of_each_star(points: Array, mesh: Integers, operations: Integers) -> tuple[Array, Array]:
-    """Return one of each set of equivalent points (n, 3) of a mesh, and how many there are."""
+def _one_of_each_star(points: Array, mesh: Integers, operations: Integers) -> _Points:
+    """Keep one of each set of equivalent points (n, 3) of a mesh of even divisions."""
     address = np.rint(points * mesh).astype(np.int64)
-    images = []
+    images, even = [], []
     for operation in operations:
         scaled = operation * mesh[:, None] / mesh[None]
         if np.abs(scaled - np.rint(scaled)).max() > 1e-9:
             continue
         wrapped = np.mod(address @ np.rint(scaled).astype(np.int64).T, mesh)
         images.append((wrapped[:, 0] * mesh[1] + wrapped[:, 1]) * mesh[2] + wrapped[:, 2])
+        even.append(wrapped.sum(axis=1) % 2 == 0)
     index = np.array(images)
     own = (np.mod(address, mesh) * [mesh[1] * mesh[2], mesh[2], 1]).sum(axis=1)
     chosen = index.min(axis=0) == own
-    multiplicity = len(index) / (index == own).sum(axis=0)
-    return points[chosen], multiplicity[chosen]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Points:
-    """Points of a mesh that can be occupied, one of each star: (n, 3), and star sizes (n,).
-
-    ``offset`` (3,) is small against the mesh and in no symmetric direction; ``n_full`` is the size
-    of the mesh.
-    """
-
-    k_points: Array
-    multiplicity: Array
-    offset: Array
-    n_full: int
+    share = 1.0 / (index == own).sum(axis=0) / np.prod(mesh)
+    weights = np.stack([len(index) * share, 2.0 * np.array(even).sum(axis=0) * share], axis=1)
+    return _Points(k_points=points[chosen], weights=weights[chosen])
 
 
 class _ThermalSums:
@@ -273,87 +209,125 @@ class _ThermalSums:
 
     def __init__(
         self,
-        hamiltonian: LocalOrbitalHamiltonian,
         edges: BandEdges,
         carrier: Carrier,
+        interpolation: BandInterpolation,
         symmetry: Symmetry | None,
     ) -> None:
-        self.hamiltonian = hamiltonian
+        self.hamiltonian = interpolation.hamiltonian
+        self.interpolation = interpolation
         self.sign = 1 if carrier == "electron" else -1
-        self.edge = edges.conduction if carrier == "electron" else edges.valence
-        lattice = hamiltonian.crystal.lattice
-        self.rotations = (
-            np.eye(3)[None] if symmetry is None else symmetry.cartesian_rotations(lattice)
-        )
-
-    def bands(self, interpolation: BandInterpolation, temperature: float) -> tuple[int, int]:
-        """Return the range of bands that reach into the window."""
-        points = range(interpolation.mesh.n_points)
-        energies = np.array([interpolation.model(i).all_energies for i in points])
-        excess = self.sign * (energies - self.edge.energy)
-        inside = np.flatnonzero(excess.min(axis=0) < WINDOW * BOLTZMANN_EV * temperature + 0.1)
-        occupied = self.hamiltonian.n_occupied
-        if self.sign > 0:
-            return occupied, int(max(inside[inside >= occupied].max(initial=0), occupied)) + 1
-        return int(min(inside[inside < occupied].min(initial=occupied), occupied - 1)), occupied
+        self.valleys = edges.conduction_valleys if carrier == "electron" else edges.valence_valleys
+        self.edge = self.valleys[0]
+        identity = np.eye(3, dtype=np.int64)[None]
+        self.rotations = identity if symmetry is None else symmetry.rotations
+        columns = self.hamiltonian.crystal.lattice.T
+        self.cartesian = columns @ self.rotations @ np.linalg.inv(columns)
 
     def excess(self, energies: Array) -> Array:
         """Return the distance from the edge into the band, eV."""
         return np.asarray(self.sign * (energies - self.edge.energy))
 
-    def relevant_points(
-        self, models: BandInterpolation, divisions: Integers, temperature: float
-    ) -> _Points:
-        """Return the points of a mesh that can be occupied.
+    def _nearest_band(self, k_points: Array) -> Array:
+        """Return the interpolated distance of the lowest carrier state from the edge (n,)."""
+        energies = self.interpolation.energies(k_points)
+        return self.excess(energies[:, self.edge.band - self.interpolation.bands[0]])
 
-        Boxes of the mesh are looked at first, at their corners, centres and between; then points.
+    @property
+    def bands_meet(self) -> bool:
+        """Whether several bands, each with its spin, meet at a valley."""
+        each = 2 // self.hamiltonian.spin_degeneracy
+        return any(valley.degeneracy > each for valley in self.valleys)
+
+    @cached_property
+    def widest(self) -> Array:
+        r"""Largest :math:`\hbar^2 / (m a_i^2)` over all valleys, (3,) eV.
+
+        The mass is that along a_i and its images, which are its directions in equivalent valleys.
         """
-        boxes = np.maximum(divisions // 4, 1)
-        per_box = -(-divisions // boxes)
-        half_steps = _mesh_points(2 * boxes)
-        cube = self.excess(models.energies(half_steps)).min(axis=1).reshape(tuple(2 * boxes))
+        result = np.zeros(3)
+        for valley in self.valleys:
+            mass = inverse_mass(self.hamiltonian, valley.k_point, valley.band)
+            for axis, vector in enumerate(self.hamiltonian.crystal.lattice):
+                images = np.unique(np.round(self.cartesian @ vector, 8), axis=0)
+                inverse = max(np.abs(mass.inverse_along(image)).max() for image in images)
+                result[axis] = max(result[axis], inverse / (vector @ vector))
+        return result / INVERSE_MASS_PER_EV_A2
+
+    def points(self, temperature: float) -> _Points:
+        r"""Return the points of a mesh that can be occupied.
+
+        The sum of a Gaussian over a mesh with N points along b_i is wrong by about
+        :math:`\exp(-\frac12 k_B T N^2 a_i \cdot m \cdot a_i / \hbar^2)`: this sets the mesh. Its
+        boxes are looked at first, at their corners, centres and between; then its points.
+        """
+        exponent = MEETING_EXPONENT if self.bands_meet else MESH_EXPONENT
+        squares = 2.0 * exponent * self.widest / (BOLTZMANN_EV * temperature)
+        divisions = np.ceil(np.sqrt(squares)).astype(np.int64)
+        per_box = np.where(divisions >= BOX_FROM, BOX, 2)
+        boxes = -(-divisions // per_box)
+        k_mesh = irreducible_mesh(2 * boxes, self.rotations)
+        cube = self._nearest_band(k_mesh.points)[k_mesh.representative]
+        cube = cube.reshape(tuple(2 * boxes), order="F")
         lowest = np.full(tuple(boxes), np.inf)
         for shift in product((0, -1, -2), repeat=3):
             lowest = np.minimum(lowest, np.roll(cube, shift, axis=(0, 1, 2))[::2, ::2, ::2])
         limit = WINDOW * BOLTZMANN_EV * temperature + SELECTION_MARGIN
-        kept = _mesh_points(boxes)[lowest.ravel() < limit + SELECTION_MARGIN]
-        points = (kept[:, None] + _mesh_points(per_box) / boxes).reshape(-1, 3)
-        points, multiplicity = _one_of_each_star(points, boxes * per_box, models.mesh.rotations)
-        inside = self.excess(models.energies(points)).min(axis=1) < limit
-        return _Points(
-            k_points=points[inside],
-            multiplicity=multiplicity[inside],
-            offset=GENERIC_OFFSET / (boxes * per_box),
-            n_full=int(np.prod(boxes * per_box)),
-        )
+        kept = np.argwhere(lowest < limit + SELECTION_MARGIN) / boxes
+        inside = np.indices(tuple(per_box)).reshape(3, -1).T / (boxes * per_box)
+        k_points = (kept[:, None] + inside).reshape(-1, 3)
+        stars = _one_of_each_star(k_points, boxes * per_box, k_mesh.rotations)
+        occupied = self._nearest_band(stars.k_points) < limit
+        return _Points(k_points=stars.k_points[occupied], weights=stars.weights[occupied])
 
     def evaluate(
-        self, models: BandInterpolation, points: _Points, temperature: float
-    ) -> tuple[float, Array]:
-        """Return the effective states per cell and the inverse mass tensor (1/m_e)."""
+        self,
+        points: _Points,
+        temperature: float,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[tuple[float, Array]]:
+        """Return effective states per cell and inverse mass tensor (1/m_e), for both meshes."""
         thermal = BOLTZMANN_EV * temperature
-        total, tensor = 0.0, np.zeros((3, 3))
-        for start in range(0, len(points.k_points), 4000):
-            part = slice(start, start + 4000)
-            # Slightly off the mesh, where bands that meet at symmetric points have parted.
-            k_points = points.k_points[part] + points.offset
-            energies, gradients = models.smooth_energies(k_points)
-            weights = np.exp(-self.excess(energies) / thermal)
-            weights *= points.multiplicity[part, None]
-            total += float(weights.sum())
-            tensor += np.einsum("kn,knx,kny->xy", weights, gradients, gradients) / thermal
-        r = self.rotations
-        mean = np.einsum("rij,jk,rlk->il", r, tensor / total, r) / len(r)
-        states = self.hamiltonian.spin_degeneracy * total / points.n_full
-        return states, mean * INVERSE_MASS_PER_EV_A2
+        bands = self._bands(WINDOW * thermal)
+        totals, tensors = np.zeros(2), np.zeros((2, 3, 3))
+        n = len(points.k_points)
+        for part in batches(n, 2 * self.hamiltonian.n_orbitals):
+            states = _some_states(self.hamiltonian, points.k_points[part], bands)
+            v = velocities(
+                self.hamiltonian, states, direction=GENERIC_DIRECTION, tolerance=TOUCHING
+            )
+            factors = np.exp(-self.excess(states.energies) / thermal)
+            totals += np.einsum("kw,kn->w", points.weights[part], factors)
+            tensors += np.einsum("kw,kn,knx,kny->wxy", points.weights[part], factors, v, v)
+            if progress is not None:
+                progress(min(part.stop, n), n)
+        results = []
+        r = self.cartesian
+        for total, tensor in zip(totals, tensors / thermal, strict=True):
+            mean = np.einsum("rij,jk,rlk->il", r, tensor / total, r) / len(r)
+            states_per_cell = float(self.hamiltonian.spin_degeneracy * total)
+            results.append((states_per_cell, mean * INVERSE_MASS_PER_EV_A2))
+        return results
 
-    def energy_error(self, models: BandInterpolation, k_points: Array, temperature: float) -> float:
-        """Return the thermal rms error of the interpolated energies (eV), from samples."""
-        nearest = self.excess(models.smooth_energies(k_points)[0]).min(axis=1)
-        cumulative = np.cumsum(np.exp(-nearest / (BOLTZMANN_EV * temperature)))
-        levels = (np.arange(N_SAMPLES) + 0.5) / N_SAMPLES * cumulative[-1]
-        chosen = np.unique(np.searchsorted(cumulative, levels))
-        exact = self.excess(
-            band_energies(self.hamiltonian, k_points[chosen])[:, slice(*models.bands)]
-        )
-        return float(np.sqrt(np.mean((exact.min(axis=1) - nearest[chosen]) ** 2)))
+    def _bands(self, window: float) -> tuple[int, int]:
+        """Return the range of bands that reach into the window, and one more."""
+        models = [self.interpolation.model(i) for i in range(self.interpolation.mesh.n_points)]
+        excess = self.excess(np.array([model.all_energies for model in models])).min(axis=0)
+        reached = int((excess[self.edge.band :: self.sign] < window).sum()) + 1
+        if self.sign > 0:
+            return self.edge.band, min(self.edge.band + reached, self.hamiltonian.n_orbitals)
+        return max(self.edge.band + 1 - reached, 0), self.edge.band + 1
+
+
+def _some_states(
+    hamiltonian: LocalOrbitalHamiltonian, k_points: Array, bands: tuple[int, int]
+) -> EigenStates:
+    """Return the states of some bands alone: much faster than all of them."""
+    H, S = hamiltonian.at(k_points)
+    subset = (bands[0], bands[1] - 1)
+    found = [eigh(h, s, subset_by_index=subset) for h, s in zip(H, S, strict=True)]
+    return EigenStates(
+        k_points=k_points,
+        energies=np.array([energies for energies, _ in found]),
+        coefficients=np.array([vectors for _, vectors in found]),
+    )

@@ -86,28 +86,19 @@ class KDotPModel:
         """Return the energies of the set at ``q`` (n, 3) Å⁻¹, (n, n_set) eV."""
         return np.asarray(np.linalg.eigvalsh(self.matrices(q)))
 
-    def bands_and_slopes(self, q: ArrayLike) -> tuple[Array, Array]:
-        """Return energies (n, n_set) and their Cartesian gradients (n, n_set, 3) in eV Å."""
-        energies, vectors, slope = self._solved(q)
-        slopes = (vectors.conj() * (slope @ vectors)).sum(axis=2).real
-        return energies, np.asarray(np.swapaxes(slopes, 1, 2))
-
     def bands_and_velocities(self, q: ArrayLike) -> tuple[Array, Complex]:
         """Return energies (n, n_set) and velocity matrices (n, 3, n_set, n_set) in eV Å.
 
         The velocities are those of the model itself: derivatives of its matrix, between its
         eigenvectors.
         """
-        energies, vectors, slope = self._solved(q)
-        return energies, np.swapaxes(vectors.conj(), -1, -2) @ slope @ vectors
-
-    def _solved(self, q: ArrayLike) -> tuple[Array, Complex, Complex]:
-        """Return energies, eigenvectors (n, 1, n_set, n_set), and the derivative of the matrix."""
         q = np.atleast_2d(np.asarray(q, dtype=float))
         energies, vectors = np.linalg.eigh(self.matrices(q))
         n = len(self.energies)
         slope = q.astype(complex) @ self.second.reshape(3, -1)
-        return energies, vectors[:, None], slope.reshape(len(q), 3, n, n) + self.first
+        slope = slope.reshape(len(q), 3, n, n) + self.first
+        vectors = vectors[:, None]
+        return energies, np.swapaxes(vectors.conj(), -1, -2) @ slope @ vectors
 
 
 def expand(

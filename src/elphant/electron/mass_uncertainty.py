@@ -76,12 +76,13 @@ def mass_uncertainty(
     inverse = np.array([mass.inverse_along(n) for n in units])
     numeric = np.array([_numeric_inverse(hamiltonian, mass, n) for n in units])
     difference = np.abs(1.0 / numeric - masses)
+    relative = float(np.abs(numeric / inverse - 1.0).max())
     flags = [
         check_below(
             "mass_finite_difference",
-            float(np.abs(numeric / inverse - 1.0).max()),
+            relative,
             DIFFERENCE_LIMIT,
-            "Largest relative difference between analytic masses and finite differences.",
+            f"Analytic masses and finite differences agree within {100 * relative:.2g} %.",
         )
     ]
     change: Array | None = None

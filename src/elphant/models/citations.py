@@ -542,6 +542,26 @@ CITATIONS: Final[dict[str, str]] = {
         year="1993",
         doi="10.1103/PhysRevB.47.1651",
     ),
+    "adler1962": _article(
+        "adler1962",
+        "Adler, Stephen L.",
+        "Quantum Theory of the Dielectric Constant in Real Solids",
+        "Phys. Rev.",
+        volume="126",
+        pages="413",
+        year="1962",
+        doi="10.1103/PhysRev.126.413",
+    ),
+    "wiser1963": _article(
+        "wiser1963",
+        "Wiser, Nathan",
+        "Dielectric Constant with Local Field Effects Included",
+        "Phys. Rev.",
+        volume="129",
+        pages="62",
+        year="1963",
+        doi="10.1103/PhysRev.129.62",
+    ),
 }
 
 

@@ -83,7 +83,8 @@ def _key(record: EffectiveMass) -> _Key:
 def _common_masses(runs: Sequence[RunData]) -> list[_Key]:
     counts: dict[_Key, int] = {}
     for run in runs:
-        for key in {_key(record) for record in run.effective_mass}:
+        # Valleys of two runs are not the same valleys.
+        for key in {_key(record) for record in run.effective_mass if record.kind != "valley"}:
             counts[key] = counts.get(key, 0) + 1
     common = [key for key, count in counts.items() if count > 1]
     return sorted(

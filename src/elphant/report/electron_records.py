@@ -96,13 +96,17 @@ class EffectiveMass(Record):
     principal: dict[str, list[Any]] | None = None
     uncertainty: dict[str, float | None] | None = None
     degeneracy: int = 1
+    energy: float | None = None
+    density_of_states_mass: float | None = None
     energy_spread: float | None = None
 
     @property
     def name(self) -> str:
         """Short name for tables: ``electron, band edge``."""
         kind = "band edge"
-        if self.kind != "band_edge":
+        if self.kind == "valley":
+            kind = f"valley {1e3 * (self.energy or 0.0):.0f} meV from the edge"
+        elif self.kind != "band_edge":
             at = "" if self.temperature is None else f" at {self.temperature:g} K"
             kind = f"conductivity mass{at}"
         band = (

@@ -162,7 +162,7 @@ def _supercells(summary: ForceConstantSummary) -> str:
 
 
 def _dielectric_sentences(run: RunData) -> list[str]:
-    if run.epsilon_infinity is None:
+    if run.epsilon_infinity is None or not run.dielectric_in_phonons:
         return ["The long-range dipole interaction (non-analytical correction) was not included."]
     text = (
         "The long-range dipole interaction was included through Born effective charges and the "

@@ -77,6 +77,8 @@ class RunData:
     relaxation, potential, force_constants, phonons : records or None
         None where the run did not do that step.
     epsilon_infinity : ndarray, (3, 3), or None
+    dielectric_in_phonons : bool
+        Whether the phonons have the non-analytical correction.
     thermal_conductivity : tuple of ThermalConductivity
     quality : tuple of QualityFlag
     provenance : Provenance
@@ -129,6 +131,7 @@ class RunData:
     electron_bands: ElectronBands | None = None
     electron_dos: ElectronDos | None = None
     has_localization: bool = False
+    dielectric_in_phonons: bool = False
 
     @classmethod
     def load(cls, run_dir: Path | str) -> RunData:
@@ -286,6 +289,7 @@ def _from_results(results: Mapping[str, Any]) -> dict[str, Any]:
         "phonons": _optional(PhononSummary, results.get("phonons")),
         "epsilon_infinity": np.array(dielectric["epsilon_infinity"]) if dielectric else None,
         "dielectric_source": dielectric["source"] if dielectric else "",
+        "dielectric_in_phonons": dielectric is not None and dielectric.get("used_by_phonons", True),
         "thermal_conductivity": tuple(
             ThermalConductivity.of(record) for record in results["thermal_conductivity"]
         ),

@@ -1,4 +1,4 @@
-"""The electronic part of a run: Hamiltonian, bands, masses, electron localization."""
+"""The electronic part of a run: Hamiltonian, bands, masses, localization, dielectric response."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elphant.crystal import Crystal, find_symmetry
-from elphant.electron.density.grid_files import cube_text, xsf_text
+from elphant.electron.density.grid_files import cube_text, density_per_bohr, xsf_text
 from elphant.orbitals import LocalOrbitalHamiltonian
 from elphant.workflow.context import RunContext
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.job import Task
 from elphant.workflow.stages.bands import bands_stage
+from elphant.workflow.stages.dielectric import DielectricResult, dielectric_stage
 from elphant.workflow.stages.hamiltonian import HamiltonianResult, hamiltonian_stage
 from elphant.workflow.stages.localization import localization_stage
 from elphant.workflow.stages.masses import masses_stage
@@ -37,6 +38,8 @@ class ElectronPart:
         Arrays of ``data.h5``.
     labels : mapping
         Lists of words of ``data.h5``.
+    dielectric : DielectricResult or None
+        None when it was not wanted.
     references : list of str
         Bibliography keys.
     """
@@ -46,15 +49,20 @@ class ElectronPart:
     records: dict[str, Any]
     arrays: Sequence[NamedArray]
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    dielectric: DielectricResult | None = None
     references: list[str] = field(default_factory=list)
 
     def grid_files(self) -> dict[str, str]:
-        """Return cube and XSF files of density and ELF by file name; none without ELF."""
+        """Return cube and XSF files of density and ELF by file name; none without ELF.
+
+        The density is in e/bohr³ in cube files, as programs expect, and in e/Å³ in XSF files.
+        """
         crystal, files = self.hamiltonian.crystal, {}
         for name, values, _, _ in self.arrays:
             if name.startswith("electrons/elf/"):
                 stem = name.rpartition("/")[2]
-                files[f"{stem}.cube"] = cube_text(crystal, values, stem)
+                atomic = density_per_bohr(values) if stem == "density" else values
+                files[f"{stem}.cube"] = cube_text(crystal, atomic, stem)
                 files[f"{stem}.xsf"] = xsf_text(crystal, values, stem)
         return files
 
@@ -94,12 +102,21 @@ def compute_electrons(
         records |= {"elf": localization.elf, "lone_pairs": localization.lone_pairs}
         arrays += localization.arrays
         references += localization.references
+    dielectric = None
+    # Last, because a shard may stop there and wait for displaced crystals of other shards.
+    if "dielectric" in tasks:
+        dielectric = dielectric_stage(context, result, symmetry, source)
+        context.flags.extend(dielectric.flags)
+        arrays += dielectric.arrays
+        references += ["adler1962", "wiser1963"]
+        references += ["kingsmith1993"] if dielectric.data else []
     return ElectronPart(
         hamiltonian=result.hamiltonian,
         card=result.card,
         records=records,
         arrays=arrays,
         labels={"electrons/bands/label": bands.labels},
+        dielectric=dielectric,
         references=references,
     )
 

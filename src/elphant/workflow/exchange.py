@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elphant.models.dielectric.born import write_born
 from elphant.phonon.adapters.export_files import write_exchange
 from elphant.phonon.adapters.shengbte_files import write_shengbte_files
 from elphant.store.atomic import translated_io_errors, write_text
@@ -25,7 +26,8 @@ def write_exchange_files(directory: RunDirectory, run: FinishedRun) -> None:
     """Write what other programs read into ``exchange/``.
 
     Phonons: phonopy, phono3py and ShengBTE files and ``tensors.csv``. Electrons: the Hamiltonian,
-    cube and XSF files of density and ELF.
+    cube and XSF files of density and ELF, and a BORN file of the dielectric response that was
+    computed here (not of one that was given to the phonons).
     """
     folder = directory.exchange
     with translated_io_errors(folder):
@@ -40,6 +42,8 @@ def write_exchange_files(directory: RunDirectory, run: FinishedRun) -> None:
             write_hamiltonian(folder / "hamiltonian.h5", run.electrons.hamiltonian)
     if run.phonons:
         write_text(folder / "tensors.csv", _tensor_table(run.phonons))
+    if run.electrons and run.electrons.dielectric and run.electrons.dielectric.data:
+        write_text(folder / "BORN", write_born(run.electrons.dielectric.data, run.symmetry))
     for name, text in (run.electrons.grid_files() if run.electrons else {}).items():
         write_text(folder / name, text)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from elphant.config.models import HamiltonianConfig
 from elphant.crystal import Crystal
 from elphant.errors import ConfigurationError
+from elphant.store.atomic import sha256_of_file
 
 if TYPE_CHECKING:
     from elphant.engine.progress import Progress
@@ -68,7 +69,12 @@ class HamiltonianSource:
         """What determines the numbers: part of the address of every stage that uses them."""
         if self.file is not None:
             return {"file": self.digest, "n_electrons": self.config.n_electrons}
-        return self.config.model_dump(mode="json")
+        options = self.config.model_dump(mode="json")
+        parameters = Path(self.config.model.partition(":")[2])
+        if self.config.model.partition(":")[2] and parameters.is_file():
+            # A set that was edited is another set.
+            options["parameters_sha256"] = sha256_of_file(parameters)
+        return options
 
     @cached_property
     def from_file(self) -> LocalOrbitalHamiltonian:

@@ -15,10 +15,14 @@ from elphant.phonon.adapters.import_sources import locate
 from elphant.store.run_directory import run_name
 
 #: Parts of a run. ``kappa`` is the phonon part; the others need a Hamiltonian.
-Task = Literal["kappa", "bands", "masses", "elf"]
+Task = Literal["kappa", "bands", "masses", "elf", "dielectric"]
 
-ELECTRON_TASKS: tuple[Task, ...] = ("bands", "masses", "elf")
+ELECTRON_TASKS: tuple[Task, ...] = ("bands", "masses", "elf", "dielectric")
 ALL_TASKS: tuple[Task, ...] = ("kappa", *ELECTRON_TASKS)
+
+#: Tasks of a run that names none. Born charges cost a Hamiltonian per displaced crystal, so the
+#: dielectric response is computed on request only.
+DEFAULT_TASKS: tuple[Task, ...] = ("kappa", "bands", "masses", "elf")
 
 #: Preset used when the user names none.
 DEFAULT_PRESET = "quick"

@@ -67,12 +67,15 @@ class RunPlan:
     memory_gb : float
         Estimated peak of scattering and solution.
     memory_bound_gb : float
+    with_phonons : bool
+        Whether scattering is part of the run; only its memory is estimated.
     """
 
     heading: str
     lines: tuple[PlanLine, ...]
     memory_gb: float
     memory_bound_gb: float
+    with_phonons: bool = True
 
     @property
     def seconds(self) -> float:
@@ -83,15 +86,16 @@ class RunPlan:
         """Return the plan for a reader."""
         rows = [self.heading]
         rows += [f"{stage:18s} ~{_duration(s):>8s}  {what}" for stage, what, s in self.lines]
-        rows.append(
-            f"{'total':18s} ~{_duration(self.seconds):>8s}  on one core; good to a factor of two, "
-            "four-phonon sampling to a factor of four"
-        )
-        fits = "fits" if self.memory_gb <= self.memory_bound_gb else "DOES NOT FIT"
-        rows.append(
-            f"memory of scattering and solution ~{self.memory_gb:.1f} GB, {fits} into the bound of "
-            f"{self.memory_bound_gb:.1f} GB"
-        )
+        accuracy = "on one core; good to a factor of two"
+        if self.with_phonons:
+            accuracy += ", four-phonon sampling to a factor of four"
+        rows.append(f"{'total':18s} ~{_duration(self.seconds):>8s}  {accuracy}")
+        if self.with_phonons:
+            fits = "fits" if self.memory_gb <= self.memory_bound_gb else "DOES NOT FIT"
+            rows.append(
+                f"memory of scattering and solution ~{self.memory_gb:.1f} GB, {fits} into the "
+                f"bound of {self.memory_bound_gb:.1f} GB"
+            )
         rows.append("nothing was computed (--dry-run)")
         return "\n".join(rows)
 
@@ -124,6 +128,7 @@ def plan_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
         lines=tuple(lines),
         memory_gb=memory,
         memory_bound_gb=parse_memory(config.execution.memory),
+        with_phonons=job.wants_phonons,
     )
 
 

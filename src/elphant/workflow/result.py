@@ -200,8 +200,8 @@ def run(
         phonopy or phono3py files used instead of a potential.
     hamiltonian_file : path-like, optional
         Hamiltonian file or folder used instead of the model of ``hamiltonian``.
-    tasks : sequence of {"kappa", "bands", "masses", "elf"}, optional
-        All of them by default; only ``kappa`` for given force constants.
+    tasks : sequence of {"kappa", "bands", "masses", "elf", "dielectric"}, optional
+        All but ``dielectric`` by default; only ``kappa`` for given force constants.
     relax : bool
         Relax the structure first although no phonons are wanted (with them it always is).
     output : path-like, optional
@@ -220,7 +220,7 @@ def run(
     ElphantError
         For bad input, a missing model, too little memory, and so on.
     """
-    from elphant.workflow.job import ALL_TASKS, Job
+    from elphant.workflow.job import ALL_TASKS, DEFAULT_TASKS, Job
     from elphant.workflow.run import run_job
 
     wrong = [name for name, value in options.items() if not isinstance(value, Mapping)]
@@ -234,7 +234,7 @@ def run(
     for section, group in options.items():
         flags |= {f"{section}.{key}": value for key, value in group.items()}
     if tasks is None:
-        tasks = ALL_TASKS if force_constants is None else ("kappa",)
+        tasks = DEFAULT_TASKS if force_constants is None else ("kappa",)
     unknown = [task for task in tasks if task not in ALL_TASKS]
     if unknown or not tasks:
         raise ConfigurationError(

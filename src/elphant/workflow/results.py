@@ -322,8 +322,12 @@ def _put(file: Any, name: str, values: ArrayLike, units: str, axes: str) -> None
 
 
 def _dielectric(run: FinishedRun) -> dict[str, Any] | None:
+    """Return the data that the phonons used; without any, those of the Hamiltonian."""
     if run.phonons and run.phonons.force_constants.force_constants.dielectric:
-        return run.phonons.force_constants.force_constants.dielectric.to_dict()
+        used = run.phonons.force_constants.force_constants.dielectric
+        return used.to_dict() | {"used_by_phonons": True}
+    if run.electrons and run.electrons.dielectric:
+        return run.electrons.dielectric.record | {"used_by_phonons": False}
     return None
 
 

@@ -220,6 +220,7 @@ def _electrons(
     if not tasks or source.is_none:
         return None
     try:
+        source.require()
         return compute_electrons(context, crystal, tasks, source)
     except ElphantError as error:
         if required:

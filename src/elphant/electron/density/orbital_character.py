@@ -43,7 +43,7 @@ class OrbitalCharacter:
     overlap : ndarray, (n_atoms,) e
         Overlap population :math:`\sum_{i \in s, j \in p'} 2 \mathrm{Re}\, c_i^* S_{ij} c_j` of the
         s orbitals of the atom with the p orbitals of all others (crystal-orbital overlap
-        population, R. Hughbanks and R. Hoffmann, J. Am. Chem. Soc. 105, 3528 (1983)), electrons
+        population, T. Hughbanks and R. Hoffmann, J. Am. Chem. Soc. 105, 3528 (1983)), electrons
         per cell. Negative: antibonding, as in lone pairs made of cation s and anion p states
         (A. Walsh et al., Chem. Soc. Rev. 40, 4455 (2011)).
     """

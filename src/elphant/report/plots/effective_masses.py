@@ -55,7 +55,9 @@ def shown_masses(run: RunData) -> list[EffectiveMass]:
     """Return band-edge masses, and the conductivity masses nearest to 300 K, in table order."""
     kelvin = [r.temperature for r in run.effective_mass if r.temperature is not None]
     nearest = min(kelvin, key=lambda t: abs(t - REFERENCE_TEMPERATURE), default=None)
-    kept = [r for r in run.effective_mass if r.temperature in (None, nearest)]
+    kept = [
+        r for r in run.effective_mass if r.kind != "valley" and r.temperature in (None, nearest)
+    ]
     return sorted(
         kept, key=lambda r: (CARRIERS.index(r.carrier), r.kind != "band_edge", r.band_index)
     )

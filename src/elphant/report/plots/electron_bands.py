@@ -34,6 +34,9 @@ ON_PATH = 0.01
 _SHELL_STYLES: dict[str, Any] = {"s": (0, (4, 1.5)), "p": "-", "d": (0, (1.2, 1)), "f": "-."}
 #: Projections below this share of the states in the window are left out of the drawing.
 _SMALLEST_SHARE = 0.04
+#: Standard deviation (eV) of the Gaussian that smooths the drawn density of states: coarse meshes
+#: give spikes where bands are flat between symmetry-equivalent points. The table is not smoothed.
+DOS_SMOOTHING = 0.05
 _EDGE_MARKS = {"valence": ("v", VERMILION), "conduction": ("^", BLUE)}
 
 
@@ -159,20 +162,34 @@ def shown_projections(run: RunData, window: tuple[float, float]) -> list[str]:
 def _draw_dos(ax: Axes, run: RunData, window: tuple[float, float]) -> None:
     dos = run.electron_dos
     assert dos is not None
-    ax.fill_betweenx(dos.energy, dos.total, color="#e6e6e6", lw=0)
-    ax.plot(dos.total, dos.energy, color=GREY, lw=0.9, label="total")
+    total = _smoothed(dos.energy, dos.total)
+    ax.fill_betweenx(dos.energy, total, color="#e6e6e6", lw=0)
+    ax.plot(total, dos.energy, color=GREY, lw=0.9, label="total")
     colours = element_colours(run)
     for name in shown_projections(run, window):
         element, _, shell = name.partition("-")
         ax.plot(
-            dos.projections[name], dos.energy, color=colours.get(element, INK), lw=1.2,
+            _smoothed(dos.energy, dos.projections[name]), dos.energy,
+            color=colours.get(element, INK), lw=1.2,
             ls=_SHELL_STYLES.get(shell, "-"), label=f"{element} {shell}".strip(),
         )  # fmt: skip
     inside = (dos.energy >= window[0]) & (dos.energy <= window[1])
-    ax.set_xlim(0, 1.08 * float(dos.total[inside].max(initial=1e-9)))
+    ax.set_xlim(0, 1.08 * float(total[inside].max(initial=1e-9)))
     ax.set_xlabel("DOS (eV$^{-1}$ cell$^{-1}$)")
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, columnspacing=0.9,
               handlelength=1.7, borderaxespad=0.2, fontsize=7)  # fmt: skip
+
+
+def _smoothed(energy: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return ``values`` on equidistant energies convolved with a Gaussian."""
+    if len(energy) < 2:
+        return values
+    width = DOS_SMOOTHING / float(energy[1] - energy[0])
+    reach = np.arange(-np.ceil(5 * width), np.ceil(5 * width) + 1)
+    kernel = np.exp(-0.5 * (reach / width) ** 2)
+    # Beyond the window there are no data; the ends are continued as they are.
+    padded = np.pad(values, len(reach) // 2, mode="edge")
+    return np.asarray(np.convolve(padded, kernel / kernel.sum(), mode="valid"))
 
 
 def tables(run: RunData) -> tuple[DataTable, ...]:
@@ -206,7 +223,10 @@ def caption(run: RunData) -> str:
     """Return the caption."""
     text = "Electron bands along the high-symmetry path of the user's own cell"
     if run.electron_dos is not None:
-        text += ", and density of states with its parts by element and shell"
+        text += (
+            ", and density of states with its parts by element and shell, smoothed by "
+            f"{DOS_SMOOTHING:g} eV"
+        )
     text += "; zero is the valence-band maximum."
     gap = run.band_gap
     if gap is None:

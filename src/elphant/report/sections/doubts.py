@@ -13,9 +13,10 @@ Part = Literal["electrons", "phonons"]
 
 #: First words of the names of checks on the electronic structure; all others concern phonons.
 ELECTRON_CHECKS = (
-    "band", "basin", "basis", "bond_valence", "conductivity_mass", "density_matrix", "dos",
-    "effective_mass", "electron", "elf", "gap", "hamiltonian", "independent_particles",
-    "intra_atomic", "localization", "lone_pair", "mass", "metal", "no_gap", "not_self_consistent",
+    "band", "basin", "basis", "bond_valence", "born_charge", "competing_valleys",
+    "conductivity_mass", "density_matrix", "dos", "edge", "effective_mass", "electron", "elf",
+    "gap", "hamiltonian", "independent_particles", "intra_atomic", "localization", "lone_pair",
+    "mass", "metal", "no_born_charges", "no_electronic", "no_gap", "not_self_consistent",
     "oscillator", "overlap", "permittivity", "scf", "self_consistent", "small_gap", "trace",
 )  # fmt: skip
 #: Checks that concern every number of a run.

@@ -122,6 +122,9 @@ def _key_numbers(run: RunData) -> list[KeyNumber]:
     return items
 
 
+#: Kinds of masses in the order of the table.
+KINDS = ("band_edge", "valley", "conductivity")
+
 _EDGE_TEXT = (
     "Energies from the valence-band maximum; k in units of the reciprocal vectors of the user's "
     "cell, found by refinement off the mesh. Bands are counted from 1."
@@ -150,7 +153,8 @@ def _mass_table(records: Sequence[EffectiveMass]) -> Table:
     ordered = sorted(
         records,
         key=lambda r: (
-            CARRIERS.index(r.carrier), r.kind != "band_edge", r.temperature or 0.0, r.band_index,
+            CARRIERS.index(r.carrier), KINDS.index(r.kind), r.energy or 0.0, r.temperature or 0.0,
+            r.band_index,
         ),
     )  # fmt: skip
     rows = tuple((r.name, *(mass_text(r, axis) for axis in AXES)) for r in ordered)
@@ -199,6 +203,11 @@ def _mass_text(run: RunData) -> str:
         text += (
             "; conductivity masses are averages over the states that carriers occupy at that "
             "temperature, without degeneracy of the gas"
+        )
+    if any(r.kind == "valley" for r in run.effective_mass):
+        text += (
+            ". Other extrema within 0.1 eV of an edge are listed too: where they compete, a small "
+            "change of structure, basis or functional decides which of them is the edge"
         )
     if any(r.tensor is None and r.degeneracy > 1 for r in run.effective_mass):
         text += (

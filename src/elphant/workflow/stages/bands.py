@@ -15,6 +15,7 @@ from elphant.electron.bands import band_structure
 from elphant.electron.density_of_states import density_of_states
 from elphant.grids import high_symmetry_path, mesh_from_spacing, sample_path
 from elphant.grids.irreducible import irreducible_mesh
+from elphant.orbitals import HamiltonianOrigin
 from elphant.quality import QualityFlag
 from elphant.store.stage import Arrays, Stage
 from elphant.workflow.context import RunContext
@@ -122,7 +123,7 @@ def bands_stage(context: RunContext, source: HamiltonianResult, symmetry: Symmet
         mesh=mesh,
         arrays=_named(stored, record["projections"]),
         labels=tuple(record["labels"]),
-        flags=_gap_flags(gap, hamiltonian.origin.self_consistent),
+        flags=_gap_flags(gap, hamiltonian.origin),
     )
 
 
@@ -145,14 +146,17 @@ def _named(
     return arrays
 
 
-def _gap_flags(gap: Mapping[str, Any], self_consistent: bool) -> tuple[QualityFlag, ...]:
+def _gap_flags(gap: Mapping[str, Any], origin: HamiltonianOrigin) -> tuple[QualityFlag, ...]:
     flags = []
-    if not self_consistent:
+    if not origin.self_consistent:
+        what = f"does not come from a self-consistent density of this crystal ({origin.provider})"
+        if origin.provider == "pyscf":
+            what = "is that of superposed free atoms, without charge transfer"
         flags.append(
             QualityFlag(
                 name="not_self_consistent",
                 severity="warning",
-                message="the Hamiltonian is that of superposed free atoms, without charge transfer",
+                message=f"the Hamiltonian {what}",
             )
         )
     if gap["value"] < SMALL_GAP:

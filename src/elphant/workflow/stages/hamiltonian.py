@@ -127,7 +127,8 @@ def require_same_crystal(of_file: Crystal, of_run: Crystal) -> None:
     raise StructureError(
         "the Hamiltonian file belongs to another structure than the run.",
         why,
-        "Leave the structure out (the file brings its own), or switch relaxation off (--no-relax).",
+        "Leave the structure out (the file brings its own), or take it as it is: no --relax, and "
+        "--no-relax with elphant run.",
     )
 
 

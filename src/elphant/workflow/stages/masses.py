@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,15 @@ from elphant.workflow.context import RunContext
 from elphant.workflow.stages.bands import BandsResult
 from elphant.workflow.stages.hamiltonian import HamiltonianResult
 
-VERSION = 1
+VERSION = 2
 
 UNIT = "m_e"
 
 #: Relative uncertainty of a mass along an axis that counts as a doubt.
 UNCERTAINTY_LIMIT = 0.2
+
+#: Extrema nearer to the edge than this (eV) compete with it.
+COMPETING = 0.05
 
 #: An inverse mass (1/m_e) of the wrong sign by more than this: the edge is not an extremum.
 SADDLE_LIMIT = 1e-3
@@ -62,14 +65,18 @@ def masses_stage(
         with context.progress.task("effective masses", 4) as task:
             interpolation = edge_interpolation(hamiltonian, bands.mesh, symmetry)
             edges = find_band_edges(hamiltonian, bands.mesh, symmetry, interpolation=interpolation)
-            sides: tuple[tuple[Carrier, BandEdge], ...] = (
-                ("electron", edges.conduction),
-                ("hole", edges.valence),
+            sides: tuple[tuple[Carrier, tuple[BandEdge, ...]], ...] = (
+                ("electron", edges.conduction_valleys),
+                ("hole", edges.valence_valleys),
             )
-            for carrier, edge in sides:
-                of_edge, doubts = edge_records(hamiltonian, carrier, edge, frame)
-                records += of_edge
-                flags += doubts
+            for carrier, valleys in sides:
+                for valley in valleys:
+                    distance = abs(valley.energy - valleys[0].energy)
+                    kind = "valley" if valley is not valleys[0] else "band_edge"
+                    of_edge, doubts = edge_records(hamiltonian, carrier, valley, frame)
+                    records += [entry | {"kind": kind, "energy": distance} for entry in of_edge]
+                    flags += doubts if kind == "band_edge" else []
+                flags += _valley_flags(carrier, valleys)
                 task.advance()
                 thermal = conductivity_masses(
                     hamiltonian, edges, carrier, temperatures, interpolation, symmetry
@@ -95,7 +102,7 @@ def edge_records(
     sign = 1.0 if carrier == "electron" else -1.0
     mass = inverse_mass(hamiltonian, edge.k_point, edge.band)
     uncertainty = mass_uncertainty(hamiltonian, edge)
-    # Rows: axes; columns: bands from the one nearest the gap's middle away from it.
+    # Rows: axes; columns: the bands of the set, which have no names of their own: heaviest first.
     along = sign * uncertainty.masses
     errors = np.array(uncertainty.uncertainty)
     order = np.argsort(-np.abs(along), axis=1)  # heaviest first
@@ -127,6 +134,26 @@ def edge_records(
     flags = [flag for flag in uncertainty.flags if flag.severity != "info"]
     flags = [_of_carrier(flag, carrier) for flag in flags]
     return records, flags + _mass_flags(carrier, along, errors)
+
+
+def _valley_flags(carrier: Carrier, valleys: Sequence[BandEdge]) -> list[QualityFlag]:
+    """Return a warning where another extremum is so near that it could as well be the edge."""
+    near = [abs(valley.energy - valleys[0].energy) for valley in valleys[1:]]
+    near = [distance for distance in near if distance < COMPETING]
+    if not near:
+        return []
+    listed = ", ".join(f"{1e3 * distance:.0f}" for distance in near)
+    return [
+        QualityFlag(
+            name="competing_valleys",
+            severity="warning",
+            message=f"{len(near)} other {carrier} valley{'s' if len(near) > 1 else ''} within "
+            f"{1e3 * COMPETING:.0f} meV of the edge ({listed} meV): which one is the edge depends "
+            "on structure, functional and basis; their masses are listed beside those of the edge",
+            value=min(near),
+            threshold=COMPETING,
+        )
+    ]
 
 
 def _of_carrier(flag: QualityFlag, carrier: Carrier) -> QualityFlag:
@@ -188,5 +215,6 @@ def conductivity_record(mass: ConductivityMass, frame: Frame) -> dict[str, Any]:
         "principal": tensor["principal"],
         "uncertainty": {name: value * mass.relative_uncertainty for name, value in axes.items()},
         "density_of_states_mass": mass.density_of_states_mass,
+        "energy": None,
         "unit": UNIT,
     }

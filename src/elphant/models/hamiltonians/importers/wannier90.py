@@ -205,7 +205,7 @@ def _check_counts(
         raise ModelError(
             f"the number of electrons in the bands of '{path}' is not known.",
             "Wannier90 files do not hold it; which bands are filled depends on it.",
-            "Give the electrons per cell, for example 8 for the sp³ bands of Si.",
+            "Give the electrons per cell (--n-electrons), for example 8 for the sp³ bands of Si.",
         )
     most = n if spinor else 2 * n
     if not 0 < n_electrons <= most:

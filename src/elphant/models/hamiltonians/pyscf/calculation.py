@@ -242,6 +242,24 @@ class Calculation:
         )
 
 
+def density_grid_points(crystal: Crystal, settings: PySCFSettings) -> int:
+    """Return the number of points of the density grid, to plan a calculation.
+
+    Raises
+    ------
+    ModelError
+        As :meth:`Calculation.prepare`.
+    """
+    functional = Functional.of(settings.functional)
+    species = load_species(crystal, settings.basis, settings.pseudopotential)
+    if settings.cutoff is not None:
+        g_max = float(np.sqrt(2.0 * settings.cutoff / EV_PER_HARTREE))
+    else:
+        basis = orbital_basis(crystal, species)
+        g_max = largest_wave(species, free_atoms(crystal, species, basis, functional))
+    return int(density_grid(crystal, None, g_max).n_points)
+
+
 def _plain_settings(settings: PySCFSettings) -> dict[str, Any]:
     """Return the settings that change the result, as plain JSON."""
     record = {k: v for k, v in asdict(settings).items() if k not in MACHINE_SETTINGS}

@@ -97,6 +97,7 @@ class SlaterKosterProvider:
                     "parameters": self.parameters.name,
                     "sha256": self.parameters.sha256,
                     "test_double": True,
+                    "ionic_charges": [float(element.n_electrons) for element in elements],
                 },
                 references=("slater1954",),
             ),
