@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -349,6 +350,8 @@ class TestModel:
             (("Si.vasp", "--hamiltonian", "none"), 2, "hamiltonian.model is none"),
             (("Si.vasp", "--hamiltonian", WANNIER, "--n-electrons", "2"), 4, "lattice vectors"),
             (("Si.vasp", "--n-electrons", "-2", *MODEL), 2, "n_electrons"),
+            (("Si.vasp", "--n-electrons", "6", *MODEL), 2, "no effect with the model"),
+            (("Si.vasp", "--basis", "gth-szv", *MODEL), 2, "--basis gth-szv has no effect"),
             (("Si.vasp", "--k-mesh", "2,2"), 2, "--k-mesh '2,2'"),
             (("Si.vasp", "--set", "electrons.mehs=3"), 2, "Did you mean 'mesh'"),
             ((), 2, "--hamiltonian FILE"),
@@ -374,6 +377,8 @@ class TestModel:
         text = refused(elphant, capsys, "bands", "other.vasp", *command, code=3, says=says)
         assert "differs by 0.03" in text
         refused(elphant, capsys, "bands", "MgO.vasp", *command, code=3, says=says)
+        refused(elphant, capsys, "bands", "--relax", *command, code=2, says="--relax needs")
+        refused(elphant, capsys, "bands", "--n-electrons", 8, *command, code=2, says="no effect")
         assert not (work / "r.run/results.json").exists()
 
     @pytest.mark.parametrize("damage", ["cut", "text", "dataset", "other"])
@@ -400,6 +405,20 @@ class TestModel:
             assert status in (4, 8), text
             assert "h.h5" in "".join(text.split())
             assert not (work / "r.run/results.json").exists()
+
+    def test_changed_parameter_file_is_read_again(self, elphant, work: Path) -> None:
+        sets = Path(importlib.util.find_spec("elphant.models.hamiltonians").origin).parent
+        shutil.copy(sets / "slater_koster/sets/si_pbe.json", work / "si.json")
+        command = ("bands", "Si.vasp", "--hamiltonian", "slater-koster:si.json", *COARSE)
+        gaps = []
+        for factor in (1.0, 0.95):
+            parameters = json.loads((work / "si.json").read_text())
+            for shell in parameters["elements"]["Si"]["shells"]:
+                shell["energy"] *= factor
+            (work / "si.json").write_text(json.dumps(parameters))
+            assert elphant(*command, "--no-report", "--output", "r.run") == 0
+            gaps.append(results_of(work / "r.run")["band_gap"]["value"])
+        assert abs(gaps[0] - gaps[1]) > 1e-3
 
     def test_missing_package_is_named(self, elphant, capsys, work: Path, monkeypatch) -> None:
         monkeypatch.setitem(sys.modules, "pyscf", None)
@@ -472,6 +491,11 @@ class TestBesidePhonons:
         assert elphant("run", "Ar.cif", *self.OPTIONS, "--hamiltonian", "pyscf") == 0
         self.check(results_of(run), says="not installed")
         assert len(list((run / "stages").glob("forces-third-*"))) == 1
+        # Phonons alone do not try the electrons again.
+        model = ("--set", "hamiltonian.model=pyscf")
+        assert elphant("kappa", "Ar.cif", *self.OPTIONS, *model) == 0
+        assert results_of(run)["provenance"]["tasks"] == ["kappa"]
+        assert "no_electronic_structure" not in json.dumps(results_of(run)["quality"])
         # Electrons alone may not replace the conductivity.
         before = (run / "results.json").read_bytes()
         for command in ("bands", "masses", "elf"):

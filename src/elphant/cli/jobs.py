@@ -62,6 +62,7 @@ def run_tasks(request: Request) -> None:
     start = time.perf_counter()
     if request.force_constants is not None:
         _refuse_model_options(request.flags)
+    _refuse_basis(request)
     job = Job(
         structure=request.structure,
         force_constants=request.force_constants,
@@ -126,6 +127,18 @@ def _refuse_model_options(flags: Mapping[str, Any]) -> None:
                 "Given force constants take the place of a potential.",
                 "Leave out one of the two.",
             )
+
+
+def _refuse_basis(request: Request) -> None:
+    """Raise if a basis is chosen for a Hamiltonian that has its own."""
+    basis = request.flags.get("hamiltonian.basis")
+    chosen = request.hamiltonian_file or request.flags.get("hamiltonian.model")
+    if basis is not None and chosen not in (None, "pyscf"):
+        raise ConfigurationError(
+            f"--basis {basis} has no effect with --hamiltonian {chosen}.",
+            "Only pyscf computes in a basis that can be chosen.",
+            "Leave out one of the two.",
+        )
 
 
 def run_relaxation(

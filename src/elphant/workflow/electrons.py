@@ -90,7 +90,7 @@ def compute_electrons(
         "elf": None,
     }
     arrays: list[NamedArray] = list(bands.arrays)
-    references = list(result.hamiltonian.origin.references)
+    references = [*result.hamiltonian.origin.references, "blochl1994"]
     if "masses" in tasks:
         masses = masses_stage(context, result, bands, symmetry)
         context.flags.extend(masses.flags)

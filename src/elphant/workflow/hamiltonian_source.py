@@ -44,7 +44,7 @@ class HamiltonianSource:
         Raises
         ------
         ConfigurationError
-            If no Hamiltonian is wanted although the tasks need one.
+            If no Hamiltonian is wanted although the tasks need one, or an option has no effect.
         ModelError, DependencyError
             If the model is unknown, or its package is missing.
         """
@@ -54,6 +54,12 @@ class HamiltonianSource:
             raise ConfigurationError(
                 "the tasks need a Hamiltonian, but hamiltonian.model is none.",
                 fix="Use --hamiltonian pyscf, or give a Hamiltonian file.",
+            )
+        if self.file is None and self.config.n_electrons is not None:
+            raise ConfigurationError(
+                f"--n-electrons has no effect with the model {self.config.model}.",
+                "A model knows its electrons; only files of some programs do not.",
+                "Leave it out.",
             )
         require_hamiltonian(self.file or self.config.model)
 

@@ -73,6 +73,12 @@ class Job:
                     "give either a structure file or --hamiltonian FILE.",
                     fix="For example: elphant bands Sb2Se3.cif",
                 )
+            if self.relax:
+                raise ConfigurationError(
+                    "--relax needs a structure file.",
+                    "A Hamiltonian file belongs to the structure it was computed for.",
+                    "Leave out --relax.",
+                )
         if self.force_constants is not None and self.electron_tasks:
             raise ConfigurationError(
                 "--force-constants lead to phonons only.",

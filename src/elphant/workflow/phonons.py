@@ -211,17 +211,3 @@ def _highest(ladder: Ladder) -> ThermalConductivity:
     return min(
         level.parts, key=lambda part: float(np.abs(part.temperatures - CHECKED_TEMPERATURE).min())
     )
-
-
-def preset_flags(config: RunConfig, *, given: bool = False) -> list[QualityFlag]:
-    """Return the doubt that comes with unconverged settings; ``given``: of force constants."""
-    if config.preset != "quick" or (given and config.conductivity.mesh is not None):
-        return []
-    what = "the q mesh is" if given else "supercells, cut-off and q mesh are"
-    return [
-        QualityFlag(
-            name="preset",
-            severity="warning",
-            message=f"quick preset: {what} not converged; use it to look, not to publish",
-        )
-    ]

@@ -151,6 +151,8 @@ def _with_earlier_tasks(
         earlier = read_json(directory.results)
         same = earlier["provenance"]["input_sha256"] == input_sha256
         done = list(earlier["provenance"].get("tasks", ["kappa"]))
+        if earlier.get("electronic_structure") is None:  # nothing to keep, nor to try again
+            done = [task for task in done if task == "kappa"]
     except (StoreError, KeyError, TypeError):
         return tasks
     if "kappa" in done and "kappa" not in tasks:

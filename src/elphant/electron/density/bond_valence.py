@@ -7,8 +7,8 @@ elements follows from two numbers for each element (M. O'Keeffe and N. E. Brese,
 .. math:: R_0 = r_i + r_j - \frac{r_i r_j (\sqrt{c_i} - \sqrt{c_j})^2}{c_i r_i + c_j r_j}.
 
 Against R_0 fitted to single pairs (N. E. Brese and M. O'Keeffe, Acta Cryst. B 47, 192 (1991)) the
-formula is off by 0.03 Å on average and by up to 0.08 Å for the pairs in :data:`PAIR_R0`, which is 8
-to 25 % of a bond valence; pairs found there are used as they are. Directions of bond-valence
+formula is off by 0.03 Å on average and by up to 0.08 Å for the pairs in :data:`PAIR_R0`, which is 2
+to 23 % of a bond valence; pairs found there are used as they are. Directions of bond-valence
 vectors suffer much less than sums, because R_0 of a single pair of elements drops out.
 """
 

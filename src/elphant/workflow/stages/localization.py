@@ -34,7 +34,7 @@ VERSION = 1
 #: Largest relative difference of the basins' electrons and those of the crystal.
 POPULATION_LIMIT = 1e-3
 
-REFERENCES = ["becke1990", "silvi1994"]
+REFERENCES = ["becke1990", "silvi1994", "yu2011", "okeeffe1991", "brese1991"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
