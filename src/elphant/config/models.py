@@ -272,7 +272,7 @@ class HamiltonianConfig(Section):
         0.25, gt=0, description="Spacing of that mesh when it is not given, 2π/Å included, Å⁻¹."
     )
     cutoff: float | None = Field(
-        None, gt=0, description="Plane-wave cut-off of the density grid, eV; from the basis by "
+        None, ge=200, description="Plane-wave cut-off of the density grid, eV; from the basis by "
         "default."
     )  # fmt: skip
     n_electrons: float | None = Field(
@@ -294,7 +294,7 @@ class ElectronConfig(Section):
         (300.0,), description="Temperatures of the conductivity masses, K."
     )
     grid_spacing: float = Field(
-        0.12, gt=0.01, le=1.0, description="Grid spacing of density and ELF, Å."
+        0.12, gt=0.01, le=0.3, description="Grid spacing of density and ELF, Å."
     )
     dielectric_mesh: Mesh | None = Field(
         None, description="Finest k mesh of the permittivity; also that of the Berry strings."

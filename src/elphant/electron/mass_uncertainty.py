@@ -19,8 +19,9 @@ Array = NDArray[np.float64]
 #: The range of H and S is cut to this share of the largest distance between orbitals.
 RANGE_SHARE = 0.88
 
-#: Step (Å⁻¹) of the finite differences.
-STEP = 0.01
+#: Longest step (Å⁻¹) of the finite differences, and the energy (eV) that a step may climb: bands of
+#: light carriers leave the parabola early.
+STEP, STEP_ENERGY = 0.01, 1e-3
 
 #: Largest relative disagreement of analytic and finite-difference masses without a warning.
 DIFFERENCE_LIMIT = 1e-3
@@ -126,11 +127,13 @@ def _numeric_inverse(
     hamiltonian: LocalOrbitalHamiltonian, mass: InverseMass, direction: Array
 ) -> Array:
     """Return inverse masses of the set along a direction by finite differences, ascending."""
-    offsets = STEP * np.arange(-2, 3)[:, None] * direction
+    steepest = float(np.abs(mass.inverse_along(direction)).max())
+    step = min(STEP, float(np.sqrt(2.0 * STEP_ENERGY * INVERSE_MASS_PER_EV_A2 / steepest)))
+    offsets = step * np.arange(-2, 3)[:, None] * direction
     points = mass.k_point + offsets @ hamiltonian.crystal.lattice.T / (2.0 * np.pi)
     energies = band_energies(hamiltonian, points)
     energies = energies[:, mass.first_band : mass.first_band + mass.degeneracy]
-    return np.sort(STENCIL @ energies) / STEP**2 * INVERSE_MASS_PER_EV_A2
+    return np.sort(STENCIL @ energies) / step**2 * INVERSE_MASS_PER_EV_A2
 
 
 def _shortened(hamiltonian: LocalOrbitalHamiltonian) -> LocalOrbitalHamiltonian:

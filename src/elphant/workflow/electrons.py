@@ -8,14 +8,16 @@ from typing import Any
 
 from elphant.crystal import Crystal, find_symmetry
 from elphant.electron.density.grid_files import cube_text, density_per_bohr, xsf_text
+from elphant.errors import PhysicsError
 from elphant.orbitals import LocalOrbitalHamiltonian
+from elphant.quality import QualityFlag
 from elphant.workflow.context import RunContext
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.job import Task
 from elphant.workflow.stages.bands import bands_stage
 from elphant.workflow.stages.dielectric import DielectricResult, dielectric_stage
 from elphant.workflow.stages.hamiltonian import HamiltonianResult, hamiltonian_stage
-from elphant.workflow.stages.localization import localization_stage
+from elphant.workflow.stages.localization import localization_stage, require_functions
 from elphant.workflow.stages.masses import masses_stage
 
 #: Name in ``data.h5``, values, unit, axes.
@@ -68,9 +70,20 @@ class ElectronPart:
 
 
 def compute_electrons(
-    context: RunContext, crystal: Crystal, tasks: Sequence[Task], source: HamiltonianSource
+    context: RunContext,
+    crystal: Crystal,
+    tasks: Sequence[Task],
+    source: HamiltonianSource,
+    *,
+    asked: bool = True,
 ) -> ElectronPart:
     """Run the electronic stages that ``tasks`` name.
+
+    Parameters
+    ----------
+    asked : bool
+        Whether the user named the tasks: then what the Hamiltonian cannot give is an error, else
+        it is left out and flagged.
 
     Raises
     ------
@@ -80,6 +93,18 @@ def compute_electrons(
     symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
     result = hamiltonian_stage(context, crystal, source)
     context.flags.extend(result.flags)
+    if "elf" in tasks:
+        try:
+            require_functions(result.hamiltonian)
+        except PhysicsError as error:
+            # Asked for by name it is an error; as a part of everything it is a doubt.
+            if asked:
+                raise
+            message = " ".join(error.text().split())
+            context.flags.append(
+                QualityFlag(name="no_electron_localization", severity="warning", message=message)
+            )
+            tasks = [task for task in tasks if task != "elf"]
     bands = bands_stage(context, result, symmetry)
     context.flags.extend(bands.flags)
     records: dict[str, Any] = {

@@ -42,7 +42,10 @@ def command_line() -> str:
 
 
 def publish(
-    context: RunContext, run: FinishedRun, input_record: Mapping[str, str]
+    context: RunContext,
+    run: FinishedRun,
+    input_record: Mapping[str, str],
+    hamiltonian: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write the results, unless those of exactly these stages and options are there already."""
     directory = context.directory
@@ -74,7 +77,12 @@ def publish(
     )
     results = write_results(directory, run, record)
     digests = {path.name: sha256_of_file(path) for path in (directory.results, directory.data)}
-    write_json(directory.publication, {"run_key": run_key, "files": digests})
+    publication = {
+        "run_key": run_key,
+        "files": digests,
+        "hamiltonian": canonical_json(hamiltonian) if run.electrons else None,
+    }
+    write_json(directory.publication, publication)
     directory.append_log("run finished", computed=context.computed)
     return results
 
@@ -87,6 +95,15 @@ def _seeds(config: RunConfig, run: FinishedRun) -> dict[str, int]:
     if any(record["sampled"] for record in run.phonons.ladder.records.get("four_phonon", [])):
         seeds["four_phonon"] = config.conductivity.sampling_seed
     return seeds
+
+
+def published_hamiltonian(directory: RunDirectory) -> str | None:
+    """Return the identity of the Hamiltonian of the published results, as canonical JSON."""
+    try:
+        identity = read_json(directory.publication).get("hamiltonian")
+    except (StoreError, OSError, AttributeError):
+        return None
+    return None if identity is None else str(identity)
 
 
 def _published(directory: RunDirectory, run_key: str) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from elphant.errors import ElphantError, StoreError
 from elphant.phonon.adapters.import_sources import locate
 from elphant.quality import QualityFlag
 from elphant.store.atomic import (
+    canonical_json,
     read_json,
     sha256_of_file,
     translated_io_errors,
@@ -41,7 +42,7 @@ from elphant.workflow.phonons import (
     require_planned_memory,
 )
 from elphant.workflow.potential_source import PotentialSource
-from elphant.workflow.publish import command_line, publish
+from elphant.workflow.publish import command_line, publish, published_hamiltonian
 from elphant.workflow.results import FinishedRun
 from elphant.workflow.stages.force_constants import import_stage
 from elphant.workflow.stages.relax import relax_stage
@@ -109,7 +110,7 @@ def run_job(
         progress=progress or SilentProgress(),
     )
     record = _input_record(job, crystal)
-    tasks = _with_earlier_tasks(directory, job.tasks, record["input_sha256"])
+    tasks = _with_earlier_tasks(directory, job.tasks, record["input_sha256"], source)
     directory.append_log("run started", command=command_line(), shard=str(shard))
     write_text(directory.configuration, to_yaml(config))
     try:
@@ -126,24 +127,29 @@ def run_job(
         record["input_sha256"] = (
             source.digest if run.phonons is None else run.phonons.force_constants.key
         )
-    results = publish(context, run, record)
+    results = publish(context, run, record, source.identity)
     return RunOutcome(
         directory=directory.path, results=results, pending="", computed=tuple(context.computed)
     )
 
 
 def _with_earlier_tasks(
-    directory: RunDirectory, tasks: tuple[Task, ...], input_sha256: str
+    directory: RunDirectory,
+    tasks: tuple[Task, ...],
+    input_sha256: str,
+    source: HamiltonianSource,
 ) -> tuple[Task, ...]:
     """Return the tasks together with those that earlier commands ran here on the same input.
 
     Electronic tasks are kept, so that ``elphant elf`` after ``elphant bands`` adds to the results;
-    their stages are stored and cost nothing.
+    their stages are stored and cost nothing. With another Hamiltonian they are computed anew, but
+    not the dielectric response, which is costly.
 
     Raises
     ------
     StoreError
-        If the folder holds a conductivity that these tasks would drop from the results.
+        If the folder holds a conductivity that these tasks would drop from the results, or an
+        electronic part of another Hamiltonian that a phonon calculation would recompute.
     """
     if not directory.results.exists():
         return tasks
@@ -161,9 +167,17 @@ def _with_earlier_tasks(
             "These tasks alone would replace them.",
             "Use elphant run there, or choose another --output.",
         )
-    kept: list[Task] = [task for task in ELECTRON_TASKS if task in tasks or (same and task in done)]
+    more = [task for task in ELECTRON_TASKS if same and task in done and task not in tasks]
+    if more and published_hamiltonian(directory) != canonical_json(source.identity):
+        if not set(ELECTRON_TASKS) & set(tasks):
+            raise StoreError(
+                f"'{directory.path}' holds electronic results of another Hamiltonian.",
+                "A phonon calculation would recompute them with the default one.",
+                "Use elphant run with the Hamiltonian of that run, or choose another --output.",
+            )
+        more = [task for task in more if task != "dielectric"]
     phonons: list[Task] = ["kappa"] if "kappa" in tasks else []
-    return (*phonons, *kept)
+    return (*phonons, *(task for task in ELECTRON_TASKS if task in tasks or task in more))
 
 
 def _compute(
@@ -223,7 +237,7 @@ def _electrons(
         return None
     try:
         source.require()
-        return compute_electrons(context, crystal, tasks, source)
+        return compute_electrons(context, crystal, tasks, source, asked=required)
     except ElphantError as error:
         if required:
             raise

@@ -137,12 +137,12 @@ def _draw_gap(axes: Sequence[Axes], run: RunData) -> None:
                 mew=0.7, zorder=5, clip_on=False, ls="none",
             )  # fmt: skip
     text = f"{gap.kind} gap {fixed(gap.value, 2)} eV".strip()
-    # In the widest stretch of the path the text lies over the empty gap, else above it.
+    # The text lies in the gap where it fits, else at the upper end, away from the band edges.
     low, high = axes[0].get_ylim()
     fits = gap.value > 0.075 * (high - low)
     axes[0].text(
-        0.5, 0.5 * gap.value if fits else gap.value + 0.02 * (high - low), text,
-        transform=axes[0].get_yaxis_transform(), ha="center", va="center" if fits else "bottom",
+        0.5, 0.5 * gap.value if fits else high - 0.02 * (high - low), text,
+        transform=axes[0].get_yaxis_transform(), ha="center", va="center" if fits else "top",
         fontsize=7.5, color=INK, zorder=6,
         bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.2},
     )  # fmt: skip

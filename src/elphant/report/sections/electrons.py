@@ -90,6 +90,8 @@ def mass_text(record: EffectiveMass, axis: str) -> str:
     if value is None:
         return "–"
     error = (record.uncertainty or {}).get(axis)
+    if error and error < NO_ERROR * abs(value):
+        return number(value, 3)
     return value_and_error(value, error) if error else number(value, 3)
 
 
@@ -110,7 +112,8 @@ def _key_numbers(run: RunData) -> list[KeyNumber]:
             (r for r in run.effective_mass if r.carrier == carrier and r.kind == "band_edge"), None
         )
         if edge is not None:
-            values = " / ".join(number(edge.axes.get(axis), 2) for axis in AXES)
+            each = [number(edge.axes.get(axis), 2) for axis in AXES]
+            values = each[0] if len(set(each)) == 1 else " / ".join(each)
             several = edge.degeneracy > 1 and edge.tensor is None
             detail = f"along a / b / c, {'first band of the edge' if several else 'band edge'}"
             items.append(
@@ -121,6 +124,9 @@ def _key_numbers(run: RunData) -> list[KeyNumber]:
             )  # fmt: skip
     return items
 
+
+#: Relative uncertainties below this say nothing that three digits do not say.
+NO_ERROR = 1e-3
 
 #: Kinds of masses in the order of the table.
 KINDS = ("band_edge", "valley", "conductivity")

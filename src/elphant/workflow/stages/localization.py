@@ -24,6 +24,7 @@ from elphant.electron.density import (
 )
 from elphant.errors import ModelError, PhysicsError
 from elphant.grids import mesh_from_spacing
+from elphant.orbitals import LocalOrbitalHamiltonian
 from elphant.quality import QualityFlag, check_below
 from elphant.store.stage import Arrays, Stage
 from elphant.workflow.context import RunContext
@@ -69,12 +70,7 @@ def localization_stage(
         If the basis functions are unknown, or the orbitals are spinors.
     """
     hamiltonian, options = source.hamiltonian, context.config.electrons
-    if not hamiltonian.basis.has_functions:
-        raise PhysicsError(
-            "the electron localization function cannot be computed from this Hamiltonian.",
-            "The orbitals as functions of position are not known; H(R) and S(R) are not enough.",
-            "Use --hamiltonian pyscf, or leave out elf.",
-        )
+    require_functions(hamiltonian)
     mesh = options.mesh or mesh_from_spacing(hamiltonian.crystal.lattice, options.mesh_spacing)
     inputs = {
         "hamiltonian": source.key,
@@ -150,6 +146,22 @@ def localization_stage(
         references=REFERENCES,
         flags=tuple(flags),
     )
+
+
+def require_functions(hamiltonian: LocalOrbitalHamiltonian) -> None:
+    """Raise unless the orbitals are known as functions of position.
+
+    Raises
+    ------
+    PhysicsError
+        If they are not.
+    """
+    if not hamiltonian.basis.has_functions:
+        raise PhysicsError(
+            "the electron localization function cannot be computed from this Hamiltonian.",
+            "The orbitals as functions of position are not known; H(R) and S(R) are not enough.",
+            "Use --hamiltonian pyscf, or leave out elf.",
+        )
 
 
 def _valences(source: HamiltonianResult) -> tuple[BondValence | None, list[QualityFlag]]:

@@ -77,7 +77,8 @@ def load_checkpoint(path: Path, key: str, grid: DensityGrid) -> Checkpoint | Non
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, because np.load leaks the file when the archive is damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             stored = {name: arrays[name] for name in arrays.files}
         found = str(stored["key"])
         state = Checkpoint(
