@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACE_VENV := .venv-mace
 # -qq: errors only; a package index may print notices that concern nobody here.
 PIP_FLAGS := -qq --disable-pip-version-check
-EXTRAS := sevennet,dispersion,pyscf,test,lint,docs
+EXTRAS := sevennet,dispersion,pyscf,sisl,test,lint,docs
 DEMO := demo/Sb2Se3.run
 
 .PHONY: setup demo test lint docs bench clean

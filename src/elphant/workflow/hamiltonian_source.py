@@ -28,10 +28,15 @@ class HamiltonianSource:
         Hamiltonian file or folder; it takes the place of the model.
     given : Crystal or None
         The structure of the job, for files that do not hold theirs.
+    tolerance : float, Å
+        With which the symmetry of the crystal is found.
     """
 
-    def __init__(self, config: HamiltonianConfig, file: Path | None, given: Crystal | None) -> None:
+    def __init__(
+        self, config: HamiltonianConfig, file: Path | None, given: Crystal | None, tolerance: float
+    ) -> None:
         self.config, self.file, self._given = config, file, given
+        self.tolerance = tolerance
 
     @property
     def is_none(self) -> bool:
@@ -75,7 +80,7 @@ class HamiltonianSource:
         """What determines the numbers: part of the address of every stage that uses them."""
         if self.file is not None:
             return {"file": self.digest, "n_electrons": self.config.n_electrons}
-        options = self.config.model_dump(mode="json")
+        options = self.config.model_dump(mode="json") | {"tolerance": self.tolerance}
         parameters = Path(self.config.model.partition(":")[2])
         if self.config.model.partition(":")[2] and parameters.is_file():
             # A set that was edited is another set.
@@ -119,6 +124,7 @@ class HamiltonianSource:
             k_mesh=options.mesh,
             k_spacing=options.mesh_spacing,
             cutoff=options.cutoff,
+            symmetry_tolerance=self.tolerance,
             memory_gb=memory_gb,
             checkpoint=checkpoint,
         )

@@ -117,7 +117,9 @@ def plan_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
         _phonon_lines(job, config, progress) if job.wants_phonons else _structure(job, config)
     )
     symmetry = find_symmetry(crystal, config.symmetry.tolerance)
-    source = HamiltonianSource(config.hamiltonian, job.hamiltonian_file, crystal)
+    source = HamiltonianSource(
+        config.hamiltonian, job.hamiltonian_file, crystal, config.symmetry.tolerance
+    )
     if job.electron_tasks and not source.is_none:
         if not job.wants_phonons:
             source.require()
@@ -136,7 +138,9 @@ def _structure(job: Job, config: RunConfig) -> tuple[Crystal, list[PlanLine], fl
     """Return the crystal of a job without phonons, no lines yet, and the memory of the program."""
     if job.structure is not None:
         return read_crystal(job.structure), [], BASE_BYTES / 1e9
-    source = HamiltonianSource(config.hamiltonian, job.hamiltonian_file, None)
+    source = HamiltonianSource(
+        config.hamiltonian, job.hamiltonian_file, None, config.symmetry.tolerance
+    )
     return source.from_file.crystal, [], BASE_BYTES / 1e9
 
 

@@ -23,7 +23,7 @@ from elphant.store.stage import Arrays, Stage, StageOutput
 from elphant.workflow.context import RunContext
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 
-VERSION = 1
+VERSION = 2
 
 #: Largest distance (Å) between an atom of a Hamiltonian file and of the structure of the run.
 SAME_POSITION = 1e-3
@@ -81,7 +81,10 @@ def hamiltonian_stage(
             hamiltonian = provider.predict(crystal)
             card, capabilities = provider.card, provider.capabilities
             checkpoint.unlink(missing_ok=True)
-        flags = validate(hamiltonian, require_gap=True)
+        # What the provider doubts travels with the Hamiltonian, also through files.
+        doubts = hamiltonian.origin.details.get("flags", [])
+        flags = [*(QualityFlag(**doubt) for doubt in doubts)]
+        flags += validate(hamiltonian, require_gap=True)
         record, arrays = pack(hamiltonian)
         return record | {
             "card": card.to_dict(),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from elphant.crystal import Crystal, find_symmetry
+from elphant.crystal.symmetry import SYMMETRY_TOLERANCE
 from elphant.engine.memory import parse_memory
 from elphant.engine.progress import Progress
 from elphant.grids.mesh import mesh_from_spacing
@@ -24,6 +25,7 @@ from elphant.models.hamiltonians.pyscf.checkpoint import (
 )
 from elphant.models.hamiltonians.pyscf.choices import (
     choose_k_mesh,
+    functional_flags,
     largest_wave,
     occupation_flags,
     require_even_electrons,
@@ -86,6 +88,8 @@ class PySCFSettings:
     max_iterations : int
     use_symmetry : bool
         Use the space group of the crystal.
+    symmetry_tolerance : float, Å
+        Distance tolerance with which it is found.
     orbital_floor : float, Å^(-3/2)
         Orbitals are cut on the density grid where they fall below this.
     memory_gb : float, optional
@@ -108,6 +112,7 @@ class PySCFSettings:
     tolerance: float = 1e-5
     max_iterations: int = 60
     use_symmetry: bool = True
+    symmetry_tolerance: float = SYMMETRY_TOLERANCE
     orbital_floor: float = 1e-6
     memory_gb: float | None = None
     checkpoint: Path | None = None
@@ -144,7 +149,9 @@ class Calculation:
         require_even_electrons(crystal, species)
         basis = orbital_basis(crystal, species)
         atoms = free_atoms(crystal, species, basis, functional)
-        symmetry = find_symmetry(crystal) if settings.use_symmetry else None
+        symmetry = (
+            find_symmetry(crystal, settings.symmetry_tolerance) if settings.use_symmetry else None
+        )
         g_max = largest_wave(species, atoms)
         if settings.cutoff is not None:
             g_max = float(np.sqrt(2.0 * settings.cutoff / EV_PER_HARTREE))
@@ -216,6 +223,7 @@ class Calculation:
         occupation = cycle.bands.occupation
         cell = periodic_cell(problem.crystal, problem.species, self.settings.pseudopotential)
         flags = occupation_flags(occupation, problem.smearing)
+        flags += functional_flags(self.settings.functional, self.settings.pseudopotential)
         return {
             "settings": _plain_settings(self.settings),
             "ionic_charges": [problem.species[s].charge for s in problem.crystal.symbols],

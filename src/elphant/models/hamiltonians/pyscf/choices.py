@@ -104,6 +104,18 @@ def require_room(
     )
 
 
+def functional_flags(functional: str, pseudopotential: str) -> list[QualityFlag]:
+    """Return a warning where the pseudopotentials were made for another functional."""
+    made_for = pseudopotential.lower().removeprefix("gth-").partition("-")[0]
+    if functional.lower() == made_for:
+        return []
+    message = (
+        f"the functional is {functional.upper()}, but the pseudopotentials {pseudopotential} were "
+        f"made for {made_for.upper()}"
+    )
+    return [QualityFlag(name="hamiltonian_functional", severity="warning", message=message)]
+
+
 def occupation_flags(occupation: Occupation, smearing: float) -> list[QualityFlag]:
     """Return a warning where bands had to be filled partially."""
     if occupation.gap > 0.0 and occupation.partial < 1e-6:
