@@ -26,7 +26,8 @@ $(MACE_VENV)/.stamp: constraints-mace.txt
 	touch $@
 
 # The main job on real input: the ladder of Sb2Se3 (three and four phonons, harmonic and
-# self-consistent) with the embedded potential and D3(BJ) dispersion.
+# self-consistent) with the embedded potential and D3(BJ) dispersion, then bands, masses and ELF of
+# the relaxed structure.
 demo: $(VENV)/.stamp
 	$(BIN)/elphant run examples/Sb2Se3.cif --preset quick --dispersion d3bj \
 		--orders 3,4 --scp -T 300 --output $(DEMO)
@@ -47,6 +48,7 @@ bench: $(VENV)/.stamp
 	$(BIN)/python benchmarks/three_phonons_against_phono3py.py
 	$(BIN)/python benchmarks/three_phonons_against_phono3py.py --mesh 9,9,9 --bte
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/four_phonon_throughput.py
+	$(BIN)/python benchmarks/bands_against_pyscf.py --crystal si --k-mesh 3,3,3
 
 clean:
 	rm -rf $(VENV) $(MACE_VENV) demo docs/_build

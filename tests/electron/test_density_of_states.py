@@ -37,6 +37,18 @@ def test_the_number_of_states_up_to_the_gap_is_the_number_of_electrons():
     assert full.projections[0] == pytest.approx(dos.projections[1], abs=1e-5)
 
 
+def test_a_coarse_mesh_loses_no_states_between_the_energies():
+    h = stored_hamiltonian("si_szv")
+    symmetry = find_symmetry(h.crystal)
+    mesh = irreducible_mesh((3, 3, 3), symmetry.rotations)
+    bands = band_energies(h, mesh.points)
+    # Beyond all bands the density is zero, so that the sum over equal steps is the integral.
+    energies = np.arange(bands.min() - 1.0, bands.max() + 1.0, 0.02)
+    dos = density_of_states(h, mesh, energies)
+    assert 0.02 * dos.total.sum() == pytest.approx(2 * h.n_orbitals, abs=1e-9)
+    assert 0.02 * dos.projections.sum() == pytest.approx(2 * h.n_orbitals, abs=1e-9)
+
+
 def test_spinors_hold_one_electron_per_band():
     h = random_hamiltonian(1, spinor=True)
     mesh = irreducible_mesh((3, 3, 3), time_reversal=False)

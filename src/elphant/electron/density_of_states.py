@@ -27,6 +27,7 @@ class DensityOfStates:
     energies : ndarray, (n_energies,) eV
         Ascending, on the energy zero of the Hamiltonian.
     total : ndarray, (n_energies,) states/(eV cell)
+        Mean between the neighbouring energies: it integrates to ``number``.
     number : ndarray, (n_energies,) states/cell
         States below each energy.
     labels : tuple of str
@@ -96,6 +97,10 @@ def density_of_states(
     properties = np.concatenate([np.ones((*bands.shape, 1)), shares], axis=2)
     tetrahedra = mesh_tetrahedra(mesh, hamiltonian.crystal.lattice)
     density, number = tetrahedron_sums(bands, tetrahedra, energies, properties)
+    if len(energies) > 1:
+        # Tetrahedra narrower than the distance of the energies fall between them: the change of
+        # the number of states misses none, so that the density integrates to it.
+        density = np.gradient(number, energies, axis=0)
     spin = hamiltonian.spin_degeneracy
     return DensityOfStates(
         energies=energies,

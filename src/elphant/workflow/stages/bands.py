@@ -21,7 +21,7 @@ from elphant.store.stage import Arrays, Stage
 from elphant.workflow.context import RunContext
 from elphant.workflow.stages.hamiltonian import HamiltonianResult
 
-VERSION = 1
+VERSION = 2
 
 #: Energies kept in the density of states, relative to the edges, eV.
 DOS_WINDOW = (-15.0, 8.0)
