@@ -149,7 +149,8 @@ class TestAbInitio:
         bonds = [basin for basin in results["elf"]["basins"] if basin["kind"] == "bond"]
         assert [basin["population"] for basin in bonds] == pytest.approx([2.0] * 4, rel=1e-3)
         assert results["provenance"]["models"][0]["name"] == "pyscf"
-        assert {flag["severity"] for flag in results["quality"]} == {"info"}
+        doubts = [flag["name"] for flag in results["quality"] if flag["severity"] != "info"]
+        assert doubts == ["preset"]
 
     def test_arrays_have_units_and_fit_the_records(self, ab_initio: Path) -> None:
         results = results_of(ab_initio)
@@ -309,8 +310,8 @@ class TestModel:
         assert results["effective_mass"] == []
         assert results["elf"] is results["phonons"] is results["relaxation"] is None
         assert results["provenance"]["tasks"] == ["bands"]
-        (flag,) = [flag for flag in results["quality"] if flag["severity"] != "info"]
-        assert flag["name"] == "not_self_consistent"
+        flag, preset = [flag for flag in results["quality"] if flag["severity"] != "info"]
+        assert (flag["name"], preset["name"]) == ("not_self_consistent", "preset")
         assert "superposed" not in flag["message"]
 
     def test_elf_is_refused_and_keeps_the_bands(

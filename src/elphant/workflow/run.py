@@ -47,6 +47,14 @@ from elphant.workflow.results import FinishedRun
 from elphant.workflow.stages.force_constants import import_stage
 from elphant.workflow.stages.relax import relax_stage
 
+#: The doubt that comes with the quick preset of a run without phonons.
+QUICK_ELECTRONS = QualityFlag(
+    name="preset",
+    severity="warning",
+    message="quick preset: the k meshes of density and states and the grid of the electron "
+    "localization are coarse; use --preset standard for numbers to publish",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
@@ -213,6 +221,8 @@ def _compute(
     symmetry = find_symmetry(used, context.config.symmetry.tolerance)
     if phonons is not None:
         context.flags.extend(preset_flags(context.config, given=card is None))
+    elif context.config.preset == "quick":
+        context.flags.append(QUICK_ELECTRONS)
     return FinishedRun(
         crystal=used,
         symmetry=symmetry,
