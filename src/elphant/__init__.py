@@ -41,6 +41,12 @@ _PUBLIC = {
     "write_hamiltonian": "elphant.orbitals.hamiltonian_file",
     "find_band_edges": "elphant.electron.band_edges",
     "inverse_mass": "elphant.electron.effective_mass",
+    "HamiltonianDerivatives": "elphant.orbitals.derivatives",
+    "CouplingVertex": "elphant.coupling.vertex",
+    "LongRangeCoupling": "elphant.coupling.long_range",
+    "UnitCellPhonons": "elphant.phonon.unit_cell_modes",
+    "window_states": "elphant.electron.transport.window",
+    "carrier_mobility": "elphant.coupling.mobility",
     "RunResult": "elphant.workflow.result",
     "run": "elphant.workflow.result",
 }

@@ -190,7 +190,7 @@ def test_dielectric_response_is_computed_on_request_only() -> None:
     from elphant.workflow.job import ALL_TASKS, DEFAULT_TASKS, ELECTRON_TASKS
 
     assert "dielectric" in ELECTRON_TASKS
-    assert set(ALL_TASKS) - set(DEFAULT_TASKS) == {"dielectric"}
+    assert set(ALL_TASKS) - set(DEFAULT_TASKS) == {"dielectric", "mobility"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="PySCF is not built for Windows")

@@ -80,15 +80,42 @@ def test_departures_are_refused(validator, results, change):
         validator.validate(results)
 
 
-def test_future_records_have_definitions(validator, results):
+def test_records_of_mobilities_have_definitions(validator, results):
     axes = {"a": 1.0, "b": 2.0, "c": 3.0}
     tensor = [[1.0, 0, 0], [0, 2.0, 0], [0, 0, 3.0]]
     carrier = {"carrier": "electron", "temperature": 300.0, "density": 1e16, "solver": "bte"}
+    record = {**carrier, "variant": None, "cartesian": tensor, "axes": axes}
     results["mobility"] = [
-        {**carrier, "part": "polar", "cartesian": tensor, "axes": axes, "unit": "cm^2 V^-1 s^-1"}
+        {**record, "part": "polar", "unit": "cm^2 V^-1 s^-1", "extrapolated_error": axes}
     ]
-    results["seebeck"] = [{**carrier, "cartesian": tensor, "axes": axes, "unit": "uV K^-1"}]
+    units = {
+        "seebeck": "uV K^-1", "electrical_conductivity": "S m^-1", "lorenz_number": "W Ohm K^-2",
+        "electronic_thermal_conductivity": "W m^-1 K^-1", "figure_of_merit": "1",
+    }  # fmt: skip
+    for name, unit in units.items():
+        results[name] = [{**record, "unit": unit}]
+    results["figure_of_merit"][0] |= {
+        "lattice_level": "SCP+3,4ph", "lattice_solver": "bte", "lattice_coherence": True,
+    }  # fmt: skip
+    band = {"frequency_low": 0.0, "frequency_high": 1.0, "share": 1.0, "polar": 1.0, "short": 0.0}
+    results["attribution"] = [
+        {**carrier, "axis": "b", "by_part": {"polar": 0.8, "short": 0.3, "interference": -0.1},
+         "by_valley": {"intra": 1.0, "inter": 0.0}, "by_mode": [band]}
+    ]  # fmt: skip
+    results["validity"] = [
+        {"carrier": "hole", "temperature": 300.0, "axis": "a", "hbar_over_tau_ev": 0.1,
+         "kt_ev": 0.026, "hbar_omega_ev": None, "mean_free_path_A": 3.0, "lattice_A": 4.0,
+         "verdict": "doubtful"}
+    ]  # fmt: skip
+    results["carrier_transport"] = {
+        "mesh": {"hole": [9, 9, 9]}, "derivatives": {"method": "analytic"}, "parity": None,
+        "convergence": [{"carrier": "hole", "mesh": [9, 9, 9], "axes": axes}], "n_states": 7,
+    }  # fmt: skip
     validator.validate(results)
+    for name in ("mobility", *units, "attribution", "validity"):
+        strange = json.loads(json.dumps(results))
+        strange[name][0]["colour"] = "blue"
+        assert not validator.is_valid(strange), f"{name} takes anything"
     results["mobility"][0]["part"] = "acoustic"
     assert not validator.is_valid(results)
 

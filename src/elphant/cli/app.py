@@ -23,6 +23,7 @@ from elphant.cli.models_command import models_app
 from elphant.cli.parse import (
     parse_assignments,
     parse_count_or_word,
+    parse_densities,
     parse_mesh,
     parse_number_or_word,
     parse_temperatures,
@@ -246,15 +247,7 @@ def dielectric(
         ),
     ] = None,
     symprec: opt.Symprec = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            metavar="I/N",
-            help="Compute only part I of N of the displaced crystals.",
-            rich_help_panel=opt.EXECUTION,
-        ),
-    ] = None,
+    shard: opt.ElectronShard = None,
     workers: opt.Workers = None,
     memory: opt.Memory = None,
     report_: opt.Report = True,
@@ -287,6 +280,106 @@ def dielectric(
             structure=structure,
             hamiltonian_file=file,
             tasks=("dielectric",),
+            relax=relax_,
+            config_file=config,
+            flags={**flags, **parse_assignments(set_)},
+            output=output,
+            shard=shard,
+            with_report=report_,
+            dry_run=dry_run,
+        )
+    )
+
+
+@app.command("mobility")
+def mobility(
+    structure: Annotated[
+        Path | None, typer.Argument(help="Structure file: CIF, POSCAR, extxyz, …")
+    ] = None,
+    config: opt.Config = None,
+    preset: opt.Preset = None,
+    output: opt.Output = None,
+    set_: opt.Set = None,
+    hamiltonian: opt.Hamiltonian = None,
+    basis: opt.Basis = None,
+    n_electrons: opt.NElectrons = None,
+    k_mesh: opt.KMesh = None,
+    relax_: opt.Relax = False,
+    potential: opt.Potential = None,
+    dispersion: opt.Dispersion = None,
+    potential_python: opt.PotentialPython = None,
+    trust: opt.Trust = None,
+    force_constants: opt.ForceConstants = None,
+    born: opt.Born = None,
+    dielectric_: opt.ComputeDielectric = False,
+    carriers: opt.Carriers = None,
+    temperature: opt.Temperatures = None,
+    density: opt.Densities = None,
+    level: opt.TransportLevels = None,
+    mesh: opt.TransportMesh = None,
+    broadening: opt.ElectronBroadening = None,
+    derivative_supercell: opt.DerivativeSupercell = None,
+    impurities: opt.Impurities = None,
+    screening: opt.Screening = None,
+    parity: opt.Parity = None,
+    symprec: opt.Symprec = None,
+    shard: opt.ElectronShard = None,
+    workers: opt.Workers = None,
+    memory: opt.Memory = None,
+    device: opt.Device = None,
+    report_: opt.Report = True,
+    dry_run: opt.DryRun = False,
+) -> None:
+    """Compute the mobility of electrons and holes limited by phonons, and write a report.
+
+    Phonons come from the potential, or from --force-constants, which bring their own structure.
+    Polar coupling needs --born FILE, or --dielectric to compute permittivity and Born charges.
+    Short-range coupling needs ∂H/∂τ: displaced supercells, each a Hamiltonian of its own
+    (--dry-run counts them); a Hamiltonian file gives the polar part only. The structure is taken
+    as it is unless --relax is given.
+    """
+    from elphant.cli.jobs import Request, run_tasks, split_hamiltonian
+
+    if dielectric_ and born:
+        raise ConfigurationError(
+            "--dielectric has no effect with --born.",
+            "A BORN file takes the place of a computed response.",
+            "Leave out one of the two.",
+        )
+    model, file = split_hamiltonian(hamiltonian)
+    flags: dict[str, Any] = {
+        "preset": preset,
+        "hamiltonian.model": model,
+        "hamiltonian.basis": basis,
+        "hamiltonian.n_electrons": n_electrons,
+        "hamiltonian.mesh": parse_mesh(k_mesh, "--k-mesh"),
+        "potential.model": potential,
+        "potential.dispersion": dispersion,
+        "potential.python": potential_python,
+        "potential.trust": trust,
+        "phonons.born": born,
+        "transport.carriers": carriers,
+        "transport.temperatures": parse_temperatures(temperature),
+        "electrons.temperatures": parse_temperatures(temperature),
+        "transport.densities": parse_densities(density),
+        "transport.levels": level,
+        "transport.mesh": parse_mesh(mesh),
+        "transport.broadening": parse_number_or_word(broadening),
+        "transport.derivative_supercell": derivative_supercell,
+        "transport.impurities": impurities,
+        "transport.screening": screening,
+        "transport.parity": parity,
+        "symmetry.tolerance": symprec,
+        "execution.workers": parse_count_or_word(workers),
+        "execution.memory": memory,
+        "execution.device": device,
+    }
+    run_tasks(
+        Request(
+            structure=structure,
+            force_constants=force_constants,
+            hamiltonian_file=file,
+            tasks=("bands", "masses", *(("dielectric",) if dielectric_ else ()), "mobility"),
             relax=relax_,
             config_file=config,
             flags={**flags, **parse_assignments(set_)},

@@ -232,6 +232,91 @@ ShardOption = Annotated[
         rich_help_panel=EXECUTION,
     ),
 ]
+ElectronShard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Compute only part I of N of the displaced crystals.",
+        rich_help_panel=EXECUTION,
+    ),
+]
+ComputeDielectric = Annotated[
+    bool,
+    typer.Option(
+        "--dielectric",
+        help="Compute permittivity and Born charges from the Hamiltonian, as elphant dielectric.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Carriers = Annotated[
+    str | None,
+    typer.Option("--carriers", help="electron, hole or both.", rich_help_panel=PHYSICS),
+]
+Densities = Annotated[
+    str | None,
+    typer.Option(
+        "--density",
+        metavar="N[,N…]",
+        help="Densities of carriers, cm⁻³, each kept at all temperatures.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+TransportLevels = Annotated[
+    str | None,
+    typer.Option(
+        "--level",
+        help="serta (rates), mrta (rates weighted with the loss of velocity), bte (full Boltzmann "
+        "equation), or a list of them.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+TransportMesh = Annotated[
+    str | None,
+    typer.Option("--mesh", metavar="N,N,N", help="k mesh of scattering.", rich_help_panel=PHYSICS),
+]
+ElectronBroadening = Annotated[
+    str | None,
+    typer.Option(
+        "--broadening",
+        help="adaptive, tetrahedron, or the standard deviation of a Gaussian in eV.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+DerivativeSupercell = Annotated[
+    str | None,
+    typer.Option(
+        "--derivative-supercell",
+        metavar="N,N,N|LENGTH",
+        help="Supercell of ∂H/∂τ: repeats along a, b, c, or smallest height in Å.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Impurities = Annotated[
+    float | None,
+    typer.Option(
+        "--impurities",
+        metavar="DENSITY",
+        help="Density of ionised impurities, cm⁻³.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Screening = Annotated[
+    bool | None,
+    typer.Option(
+        "--screening/--no-screening",
+        help="Screening of the polar coupling by the carriers.",
+        rich_help_panel=PHYSICS,
+    ),
+]
+Parity = Annotated[
+    bool | None,
+    typer.Option(
+        "--parity/--no-parity",
+        help="Also compute as HamEPC does, and list the differences.",
+        rich_help_panel=PHYSICS,
+    ),
+]
 Workers = Annotated[
     str | None,
     typer.Option("--workers", help="Worker processes, or auto.", rich_help_panel=EXECUTION),

@@ -63,6 +63,25 @@ def parse_temperatures(text: str | None) -> tuple[float, ...] | None:
     return tuple(first + i * step for i in range(int(intervals + 1e-9) + 1))
 
 
+def parse_densities(text: str | None) -> tuple[float, ...] | None:
+    """Read ``1e16`` or ``1e16,1e18``.
+
+    Raises
+    ------
+    ConfigurationError
+        If these are not numbers.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--density {text!r} cannot be read.",
+            fix="Write 1e16, or 1e16,1e18, in carriers per cm³.",
+        ) from error
+
+
 def parse_assignments(texts: list[str] | None) -> dict[str, Any]:
     """Read ``section.name=value`` pairs; values are YAML.
 

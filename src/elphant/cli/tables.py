@@ -21,6 +21,10 @@ def result_text(results: Mapping[str, Any]) -> str:
         parts.append(lone_pair_table(results))
     if results["dielectric"] and "independent_atoms" in results["dielectric"]:
         parts.append(dielectric_table(results["dielectric"]))
+    if results["mobility"]:
+        parts.append(mobility_table(results))
+    if results["figure_of_merit"]:
+        parts.append(merit_table(results))
     return "\n\n".join(parts)
 
 
@@ -54,6 +58,51 @@ def mass_table(results: Mapping[str, Any]) -> str:
         values = "  ".join(f"{record['axes'][axis]:9.4g}" for axis in "abc")
         lines.append(f"{record['carrier']:9s}{what:19s}{values}")
     return "\n".join(lines)
+
+
+def mobility_table(results: Mapping[str, Any]) -> str:
+    """Return mobilities along the crystal axes: carriers, temperatures, densities, solvers."""
+    lines = ["carrier mobility in cm² V⁻¹ s⁻¹, along the axes of the input cell"]
+    lines.append(
+        f"{'carrier':9s}{'T (K)':>7s}{'n (cm⁻³)':>10s}  {'solver':18s}{'part':10s}"
+        + "  ".join(f"{'μ_' + axis:>9s}" for axis in "abc")
+    )
+    for record in results["mobility"]:
+        solver = record["solver"]
+        if record.get("variant"):
+            solver += f" ({record['variant']})"
+        lines.append(
+            f"{record['carrier']:9s}{record['temperature']:7.1f}{record['density']:10.2g}  "
+            f"{solver:18s}{record['part']:10s}" + _along(record["axes"], "9.4g")
+        )
+        error = record.get("extrapolated_error")
+        if error:
+            lines.append(f"{'':26s}{'':18s}{'± (mesh)':10s}" + _along(error, "9.2g"))
+    return "\n".join(lines)
+
+
+def merit_table(results: Mapping[str, Any]) -> str:
+    """Return the figure of merit along the crystal axes."""
+    lines = ["thermoelectric figure of merit zT, along the axes of the input cell"]
+    lines.append(
+        f"{'carrier':9s}{'T (K)':>7s}{'n (cm⁻³)':>10s}  {'solver':8s}{'lattice':20s}"
+        + "  ".join(f"{'zT_' + axis:>9s}" for axis in "abc")
+    )
+    for record in results["figure_of_merit"]:
+        lattice = f"{record['lattice_level']} {record['lattice_solver']}"
+        lattice += "+wave" if record["lattice_coherence"] else ""
+        lines.append(
+            f"{record['carrier']:9s}{record['temperature']:7.1f}{record['density']:10.2g}  "
+            f"{record['solver']:8s}{lattice:20s}" + _along(record["axes"], "9.3g")
+        )
+    return "\n".join(lines)
+
+
+def _along(values: Mapping[str, float | None], layout: str) -> str:
+    """Return the values along a, b, c in columns; a dash where there is none."""
+    missing = f"{'-':>{layout.split('.')[0]}s}"
+    found = [values[axis] for axis in "abc"]
+    return "  ".join(missing if value is None else f"{value:{layout}}" for value in found)
 
 
 def lone_pair_table(results: Mapping[str, Any]) -> str:

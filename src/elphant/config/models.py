@@ -310,6 +310,148 @@ class ElectronConfig(Section):
     )
 
 
+class TransportConfig(Section):
+    """Mobility of electrons and holes limited by phonons, and what follows from it."""
+
+    carriers: Literal["electron", "hole", "both"] = Field(
+        "both", description="Carriers: electron, hole or both."
+    )
+    temperatures: tuple[Annotated[float, Field(gt=0, le=10000)], ...] = Field(
+        (300.0,), min_length=1, description="Temperatures, K."
+    )
+    densities: tuple[Annotated[float, Field(gt=0, le=1e24)], ...] = Field(
+        (1e16,),
+        min_length=1,
+        description="Densities of carriers, cm⁻³; each is kept at all temperatures.",
+    )
+    levels: tuple[Literal["serta", "mrta", "bte"], ...] = Field(
+        ("serta", "mrta", "bte"),
+        min_length=1,
+        description="serta: rates of scattering out of a state; mrta: the same weighted with the "
+        "loss of velocity; bte: full linearised Boltzmann equation.",
+    )
+    mesh: Mesh | None = Field(None, description="k mesh of both carriers.")
+    mesh_electron: Mesh | None = Field(None, description="k mesh of electrons alone.")
+    mesh_hole: Mesh | None = Field(None, description="k mesh of holes alone.")
+    mesh_spacing: float = Field(
+        0.05, gt=0, description="Spacing of these meshes when none is given, 2π/Å included, Å⁻¹."
+    )
+    n_meshes: int = Field(
+        3, ge=1, le=3, description="Meshes from whose results the error of the mesh is estimated, "
+        "the given one and coarser ones; 1 gives no estimate.",
+    )  # fmt: skip
+    window: float = Field(
+        10.0, ge=3.0, le=60.0,
+        description="States up to this many kT from the band edge (of the highest temperature) "
+        "take part.",
+    )  # fmt: skip
+    broadening: Literal["adaptive", "tetrahedron"] | Annotated[float, Field(gt=0, le=1.0)] = Field(
+        "adaptive",
+        description="Conservation of energy by Gaussians of adaptive width, linear tetrahedra, or "
+        "Gaussians of this standard deviation, eV.",
+    )
+    width_scale: float = Field(1.0, gt=0, le=10, description="Factor on the adaptive widths.")
+    vertex: Literal["co-moving", "projected"] = Field(
+        "co-moving",
+        description="Matrix elements with orbitals that move with their atoms, on the energy shell "
+        "(co-moving), or with orbitals held at rest as HamEPC does (projected).",
+    )
+    polar: bool = Field(
+        True, description="Long-range coupling through Born charges, where these are known."
+    )
+    range_parameter: float | None = Field(
+        None,
+        gt=0,
+        le=20,
+        description="Separation of long and short range in the potential of the dipoles, Å⁻¹; "
+        "from the supercell of the derivatives by default.",
+    )
+    range_sensitivity: bool = Field(
+        False, description="Repeat with another range parameter and report the change."
+    )
+    screening: bool = Field(
+        False, description="Screening of the long-range coupling by the carriers themselves."
+    )
+    impurities: float | None = Field(
+        None, gt=0, le=1e24, description="Density of ionised impurities, cm⁻³; none by default."
+    )
+    impurity_charge: int = Field(
+        1, ge=-10, le=10, description="Charge of these impurities, elementary charges."
+    )
+    mrta_variant: Literal["velocity", "directions"] = Field(
+        "velocity",
+        description="Weight of mrta: 1 - v·v'/v² (velocity), or 1 - cos of the angle between the "
+        "velocities (directions).",
+    )
+    attribution: bool = Field(
+        True, description="Shares of modes, polar and short-range coupling, and valleys."
+    )
+    parity: bool = Field(
+        False,
+        description="Also compute as HamEPC does (serta, Gaussians of one width, its polar part), "
+        "with a list of the differences.",
+    )
+    derivative_supercell: Length | Mesh = Field(
+        10.0,
+        description="Supercell of ∂H/∂τ by finite differences: repeats along a, b, c, or smallest "
+        "height, Å.",
+    )
+    derivative_displacement: float = Field(
+        0.03, gt=1e-4, le=0.3, description="Displacement of the atoms in that supercell, Å."
+    )
+    derivative_self_consistent: bool = Field(
+        True,
+        description="Self-consistent density in the displaced supercells; false takes superposed "
+        "atomic densities there, for the derivatives alone.",
+    )
+    derivative_floor: float = Field(
+        1e-3, ge=0, le=1.0, description="Blocks of ∂H/∂τ below this norm are left out, eV/Å."
+    )
+    derivative_mesh: Mesh | None = Field(
+        None, description="k mesh of the density of that supercell; from hamiltonian.mesh_spacing "
+        "by default.",
+    )  # fmt: skip
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _levels(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("levels")
+    @classmethod
+    def _simplest_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(level for level in ("serta", "mrta", "bte") if level in value)
+
+    @field_validator("temperatures", "densities", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        if isinstance(value, str):  # YAML reads 1e16, without a dot, as a word
+            return tuple(word.strip() for word in value.split(","))
+        return (value,) if isinstance(value, int | float) else value
+
+    @field_validator("temperatures", "densities")
+    @classmethod
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(set(value)))
+
+    @field_validator("derivative_supercell", mode="before")
+    @classmethod
+    def _length_or_repeats(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        words = [word.strip() for word in value.split(",")]
+        if len(words) == 1:
+            return words[0]
+        return tuple(int(word) if word.isdigit() else word for word in words)
+
+    @field_validator("impurity_charge")
+    @classmethod
+    def _charged(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("must not be 0: neutral impurities are not described")
+        return value
+
+
 class AnalysisConfig(Section):
     """Analysis of anharmonicity."""
 
@@ -351,4 +493,5 @@ class RunConfig(Section):
     analysis: AnalysisConfig = AnalysisConfig()
     hamiltonian: HamiltonianConfig = HamiltonianConfig()
     electrons: ElectronConfig = ElectronConfig()
+    transport: TransportConfig = TransportConfig()
     execution: ExecutionConfig = ExecutionConfig()

@@ -18,6 +18,8 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "oversampling_fourth": 3.0,
         },
         "conductivity": {"mesh_spacing": 0.2, "solver": ("rta", "bte")},
+        # Only for elphant mobility.
+        "transport": {"mesh_spacing": 0.05, "derivative_supercell": 10.0},
     },
     # Publication settings for one crystal: hours on a laptop, minutes on a GPU.
     "standard": {
@@ -37,6 +39,11 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         },
         "hamiltonian": {"mesh_spacing": 0.2},
         "electrons": {"points_per_leg": 80, "mesh_spacing": 0.1, "grid_spacing": 0.08},
+        "transport": {
+            "mesh_spacing": 0.025,
+            "derivative_supercell": 14.0,
+            "range_sensitivity": True,
+        },
     },
     # What phono3py itself does when nothing is asked of it: for --force-constants, so that a user
     # finds the numbers known from there. Better physics is one flag away (--isotopes, …).

@@ -37,8 +37,24 @@ def mesh_tetrahedra(mesh: KMesh, lattice: ArrayLike) -> Integers:
     index = np.arange(mesh.n_full)
     address = np.stack([index % n_a, index // n_a % n_b, index // (n_a * n_b)], axis=1)
     steps = np.linalg.inv(np.asarray(lattice, dtype=float)).T / mesh.mesh[:, None]
+    tetrahedra = []
+    for corners in cell_tetrahedra(steps):
+        points = np.mod(address[:, None] + corners, mesh.mesh)
+        tetrahedra.append((points[..., 2] * n_b + points[..., 1]) * n_a + points[..., 0])
+    return np.asarray(mesh.representative[np.concatenate(tetrahedra)])
+
+
+def cell_tetrahedra(steps: ArrayLike) -> Integers:
+    """Return the six tetrahedra of a cell of a mesh as steps from its corner, (6, 4, 3).
+
+    Parameters
+    ----------
+    steps : array_like, (3, 3)
+        Edges of the cell, rows. The tetrahedra share the shortest body diagonal, the first of
+        equals.
+    """
     starts = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    lengths = np.linalg.norm((1 - 2 * starts) @ steps, axis=1)
+    lengths = np.linalg.norm((1 - 2 * starts) @ np.asarray(steps, dtype=float), axis=1)
     start = starts[int(np.argmax(lengths < lengths.min() * (1.0 + 1e-9)))]
     tetrahedra = []
     for order in permutations(range(3)):
@@ -46,9 +62,8 @@ def mesh_tetrahedra(mesh: KMesh, lattice: ArrayLike) -> Integers:
         for axis in order:
             corner[axis] = 1 - corner[axis]
             corners.append(corner.copy())
-        points = np.mod(address[:, None] + np.array(corners), mesh.mesh)
-        tetrahedra.append((points[..., 2] * n_b + points[..., 1]) * n_a + points[..., 0])
-    return np.asarray(mesh.representative[np.concatenate(tetrahedra)])
+        tetrahedra.append(corners)
+    return np.array(tetrahedra)
 
 
 def tetrahedron_sums(

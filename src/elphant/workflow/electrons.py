@@ -1,27 +1,46 @@
-"""The electronic part of a run: Hamiltonian, bands, masses, localization, dielectric response."""
+"""The electronic part of a run: Hamiltonian, bands, masses, localization, response, mobility."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
-from elphant.crystal import Crystal, find_symmetry
+import numpy as np
+
+from elphant.crystal import Crystal, Symmetry, find_symmetry
 from elphant.electron.density.grid_files import cube_text, density_per_bohr, xsf_text
-from elphant.errors import PhysicsError
+from elphant.errors import ConfigurationError, PhysicsError
+from elphant.models.dielectric.symmetrization import independent_atoms, symmetrized_dielectric
 from elphant.orbitals import LocalOrbitalHamiltonian
 from elphant.quality import QualityFlag
+from elphant.store.atomic import canonical_json
 from elphant.workflow.context import RunContext
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.job import Task
 from elphant.workflow.stages.bands import bands_stage
 from elphant.workflow.stages.dielectric import DielectricResult, dielectric_stage
+from elphant.workflow.stages.force_constants import ForceConstantsResult
 from elphant.workflow.stages.hamiltonian import HamiltonianResult, hamiltonian_stage
 from elphant.workflow.stages.localization import localization_stage, require_functions
 from elphant.workflow.stages.masses import masses_stage
 
 #: Name in ``data.h5``, values, unit, axes.
 NamedArray = tuple[str, Any, str, str]
+
+#: Yields the force constants of the crystal, when the mobility asks for them.
+ForceConstantsSource = Callable[[], ForceConstantsResult]
+
+#: Records of a run without mobility.
+NO_TRANSPORT: dict[str, Any] = {
+    "mobility": [], "seebeck": [], "electrical_conductivity": [],
+    "electronic_thermal_conductivity": [], "lorenz_number": [], "carrier_transport": None,
+    "attribution": [], "validity": [],
+}  # fmt: skip
+
+#: Z* (e) that symmetry leaves of arbitrary ones below which a crystal has none.
+NO_CHARGE = 1e-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,14 +53,17 @@ class ElectronPart:
     card : dict
         Model card of the Hamiltonian.
     records : dict
-        ``electronic_structure``, ``band_gap``, ``effective_mass``, ``lone_pairs`` and ``elf`` of
-        ``results.json``.
+        ``electronic_structure``, ``band_gap``, ``effective_mass``, ``lone_pairs``, ``elf`` and
+        those of :data:`NO_TRANSPORT` of ``results.json``.
     arrays : sequence of (name, values, unit, axes)
         Arrays of ``data.h5``.
     labels : mapping
         Lists of words of ``data.h5``.
     dielectric : DielectricResult or None
         None when it was not wanted.
+    force_constants : ForceConstantsResult or None
+        Those that scatter the carriers, with the dielectric data that were used; None without
+        mobility.
     references : list of str
         Bibliography keys.
     """
@@ -52,6 +74,7 @@ class ElectronPart:
     arrays: Sequence[NamedArray]
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     dielectric: DielectricResult | None = None
+    force_constants: ForceConstantsResult | None = None
     references: list[str] = field(default_factory=list)
 
     def grid_files(self) -> dict[str, str]:
@@ -76,11 +99,14 @@ def compute_electrons(
     source: HamiltonianSource,
     *,
     asked: bool = True,
+    force_constants: ForceConstantsSource | None = None,
 ) -> ElectronPart:
     """Run the electronic stages that ``tasks`` name.
 
     Parameters
     ----------
+    force_constants : callable, optional
+        Needed for the mobility; called when everything that needs no phonons is done.
     asked : bool
         Whether the user named the tasks: then what the Hamiltonian cannot give is an error, else
         it is left out and flagged.
@@ -113,6 +139,7 @@ def compute_electrons(
         "effective_mass": [],
         "lone_pairs": [],
         "elf": None,
+        **NO_TRANSPORT,
     }
     arrays: list[NamedArray] = list(bands.arrays)
     references = [*result.hamiltonian.origin.references, "blochl1994"]
@@ -128,13 +155,34 @@ def compute_electrons(
         arrays += localization.arrays
         references += localization.references
     dielectric = None
-    # Last, because a shard may stop there and wait for displaced crystals of other shards.
+    # These two last, because a shard may stop there and wait for crystals of other shards.
     if "dielectric" in tasks:
         dielectric = dielectric_stage(context, result, symmetry, source)
         context.flags.extend(dielectric.flags)
         arrays += dielectric.arrays
         references += ["adler1962", "wiser1963"]
         references += ["kingsmith1993"] if dielectric.data else []
+    constants = None
+    if "mobility" in tasks:
+        # Imported here: the only stages that need the coupling of electrons and phonons.
+        from elphant.workflow.stages.derivatives import derivatives_stage
+        from elphant.workflow.stages.mobility import mobility_stage
+
+        assert force_constants is not None
+        constants = with_dielectric(context, force_constants(), dielectric, symmetry)
+        used = constants.force_constants.dielectric if context.config.transport.polar else None
+        derivatives = derivatives_stage(context, result, symmetry, source, used)
+        context.flags.extend(derivatives.flags)
+        if derivatives.derivatives is None and used is None:
+            raise nothing_scatters()
+        mobility = mobility_stage(
+            context, result, bands, symmetry, derivatives, constants.force_constants, constants.key,
+            used,
+        )  # fmt: skip
+        context.flags.extend(mobility.flags)
+        records |= mobility.records
+        arrays += mobility.arrays
+        references += mobility.references
     return ElectronPart(
         hamiltonian=result.hamiltonian,
         card=result.card,
@@ -142,8 +190,68 @@ def compute_electrons(
         arrays=arrays,
         labels={"electrons/bands/label": bands.labels},
         dielectric=dielectric,
+        force_constants=constants,
         references=references,
     )
+
+
+def nothing_scatters() -> ConfigurationError:
+    """Return the error of a mobility without any coupling."""
+    return ConfigurationError(
+        "nothing scatters the carriers: there are neither derivatives of the Hamiltonian nor Born "
+        "charges.",
+        "A Hamiltonian file holds one crystal: with it only the polar part can be computed.",
+        "Give --born FILE for the polar part, or use a model (--hamiltonian pyscf).",
+    )
+
+
+def with_dielectric(
+    context: RunContext,
+    constants: ForceConstantsResult,
+    computed: DielectricResult | None,
+    symmetry: Symmetry,
+) -> ForceConstantsResult:
+    """Return the force constants with the dielectric data of phonons and polar coupling alike.
+
+    Those that came with the force constants or in a BORN file go before those of the Hamiltonian.
+    Without any, a doubt says what is missing, unless symmetry forbids Born charges.
+    """
+    found = constants.force_constants.dielectric
+    why = "polar coupling was switched off (transport.polar)"
+    if found is None and computed is not None and computed.data is not None:
+        found = computed.data
+        address = canonical_json([constants.key, found.to_dict()])
+        constants = replace(
+            constants,
+            force_constants=replace(constants.force_constants, dielectric=found),
+            key=sha256(address.encode()).hexdigest(),
+        )
+    if found is None:
+        if not may_have_charges(constants.force_constants.unitcell, symmetry):
+            return constants
+        why = (
+            "there are no Born charges and no permittivity (give --born FILE, or compute them with "
+            "elphant dielectric)"
+        )
+    if found is None or not context.config.transport.polar:
+        context.flags.append(
+            QualityFlag(
+                name="no_polar_coupling",
+                severity="warning",
+                message=f"{why}: the long-range coupling to polar phonons and its splitting of "
+                "longitudinal and transverse modes are left out, and mobilities of a polar crystal "
+                "are too large; scattering by the short-range coupling alone is computed",
+            )
+        )
+    return constants
+
+
+def may_have_charges(crystal: Crystal, symmetry: Symmetry) -> bool:
+    """Return whether the space group allows Born charges that differ from zero."""
+    generator = np.random.default_rng(0)
+    given = {atom: generator.normal(size=(3, 3)) for atom in independent_atoms(symmetry)}
+    data, _ = symmetrized_dielectric(np.eye(3), given, crystal, symmetry, "symmetry alone")
+    return bool(np.abs(data.born_charges).max() > NO_CHARGE)
 
 
 def electronic_record(result: HamiltonianResult, valence_maximum: float) -> dict[str, Any]:

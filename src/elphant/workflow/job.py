@@ -15,13 +15,14 @@ from elphant.phonon.adapters.import_sources import locate
 from elphant.store.run_directory import run_name
 
 #: Parts of a run. ``kappa`` is the phonon part; the others need a Hamiltonian.
-Task = Literal["kappa", "bands", "masses", "elf", "dielectric"]
+Task = Literal["kappa", "bands", "masses", "elf", "dielectric", "mobility"]
 
-ELECTRON_TASKS: tuple[Task, ...] = ("bands", "masses", "elf", "dielectric")
+#: In the order in which they run: the mobility uses the dielectric response, and takes longest.
+ELECTRON_TASKS: tuple[Task, ...] = ("bands", "masses", "elf", "dielectric", "mobility")
 ALL_TASKS: tuple[Task, ...] = ("kappa", *ELECTRON_TASKS)
 
-#: Tasks of a run that names none. Born charges cost a Hamiltonian per displaced crystal, so the
-#: dielectric response is computed on request only.
+#: Tasks of a run that names none. Born charges and derivatives cost a Hamiltonian per displaced
+#: crystal, so dielectric response and mobility are computed on request only.
 DEFAULT_TASKS: tuple[Task, ...] = ("kappa", "bands", "masses", "elf")
 
 #: Preset used when the user names none.
@@ -62,6 +63,12 @@ class Job:
                 "Force constants bring their own structure.",
                 "Leave out one of the two.",
             )
+        if self.relax and self.force_constants is not None:
+            raise ConfigurationError(
+                "--relax has no effect with --force-constants.",
+                "Force constants belong to the structure they were computed for.",
+                "Leave out one of the two.",
+            )
         if self.structure is None and self.force_constants is None:
             if self.wants_phonons:
                 raise ConfigurationError(
@@ -79,16 +86,22 @@ class Job:
                     "A Hamiltonian file belongs to the structure it was computed for.",
                     "Leave out --relax.",
                 )
-        if self.force_constants is not None and self.electron_tasks:
+        if self.force_constants is not None and self.electron_tasks and not self.wants_mobility:
             raise ConfigurationError(
                 "--force-constants lead to phonons only.",
-                fix="Use elphant kappa for them, and a structure file for electrons.",
+                fix="Use elphant kappa or elphant mobility for them, and a structure file for "
+                "other electronic tasks.",
             )
 
     @property
     def wants_phonons(self) -> bool:
-        """Whether phonons are part of the job."""
+        """Whether the lattice thermal conductivity is part of the job."""
         return "kappa" in self.tasks
+
+    @property
+    def wants_mobility(self) -> bool:
+        """Whether the scattering of carriers by phonons is part of the job."""
+        return "mobility" in self.tasks
 
     @property
     def electron_tasks(self) -> tuple[Task, ...]:
@@ -98,16 +111,19 @@ class Job:
     @property
     def needs_potential(self) -> bool:
         """Whether forces are evaluated by a potential."""
-        return self.force_constants is None and (self.wants_phonons or self.relax)
+        wanted = self.wants_phonons or self.wants_mobility or self.relax
+        return self.force_constants is None and wanted
 
     @property
     def default_preset(self) -> str:
         """Preset of this job when the user names none.
 
         phono3py's conventions for its own files and those of phonopy; elphant's engine for a
-        structure and for files of ShengBTE.
+        structure, for files of ShengBTE, and for mobilities, of which phono3py knows nothing.
         """
         if self.force_constants is None or not self.force_constants.exists():
+            return DEFAULT_PRESET
+        if self.wants_mobility:
             return DEFAULT_PRESET
         return PRESET_OF_FILES.get(locate(self.force_constants).kind, DEFAULT_PRESET)
 
@@ -134,6 +150,10 @@ class Job:
         config = build_config(file=file, flags=flags, default_preset=DEFAULT_PRESET)
         if self.default_preset != DEFAULT_PRESET and not beyond_phono3py(config):
             config = build_config(file=file, flags=flags, default_preset=self.default_preset)
+        if self.wants_mobility and not (self.wants_phonons or self.relax):
+            # As with all electronic tasks, the structure is taken as it is.
+            off = config.relaxation.model_copy(update={"enabled": False})
+            config = config.model_copy(update={"relaxation": off})
         self.check(config)
         return config
 
@@ -145,6 +165,8 @@ class Job:
         ConfigurationError
             If the backend cannot do what is wanted, or the stochastic variant has no potential.
         """
+        if not self.wants_phonons:
+            return
         if config.conductivity.backend == "phono3py" and beyond_phono3py(config):
             raise ConfigurationError(
                 "phono3py as backend computes three-phonon scattering of harmonic phonons only.",

@@ -146,6 +146,36 @@ def fitted_force_constants(
     return fit_stage(context, crystal, plans, forces, keys, dielectric), plans
 
 
+def second_order_force_constants(
+    context: RunContext, crystal: Crystal, symmetry: Symmetry, model: PotentialSource
+) -> ForceConstantsResult:
+    """Return force constants of second order alone: all that the scattering of carriers needs.
+
+    Raises
+    ------
+    OtherShardsPending
+        If forces of other shards are missing.
+    """
+    born = context.config.phonons.born
+    dielectric = read_born(Path(born), crystal, symmetry) if born else None
+    plans = displace_stage(context, crystal, symmetry, harmonic_only=True)
+    computed = _all_forces(context, plans, model)
+    forces, keys = [pair[0] for pair in computed], [pair[1] for pair in computed]
+    return fit_stage(context, crystal, plans, forces, keys, dielectric)
+
+
+def harmonic_phonons(
+    context: RunContext, symmetry: Symmetry, source: ForceConstantsResult
+) -> PhononPart:
+    """Return the phonons of a run without lattice thermal conductivity: bands and states."""
+    mesh = harmonic_mesh(context.config, source.force_constants.primitive_lattice)
+    harmonic = harmonic_stage(context, source, symmetry, mesh)
+    context.flags.extend(harmonic.flags)
+    return PhononPart(
+        force_constants=source, harmonic=harmonic, ladder=Ladder(), analysis=Analysis()
+    )
+
+
 def _all_forces(context: RunContext, plans: Any, model: PotentialSource) -> list[Any]:
     """Run the forces stage of every plan; a shard works on all of them before it stops."""
     computed, pending = [], None

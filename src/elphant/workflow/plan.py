@@ -21,7 +21,7 @@ from elphant.phonon.conductivity import Solver
 from elphant.phonon.displacement import DisplacementPlan, plan_displacements, plan_gamma_check
 from elphant.phonon.force_constants import ForceConstants
 from elphant.phonon.levels import LevelSettings
-from elphant.workflow.electron_cost import electron_lines
+from elphant.workflow.electron_cost import electron_lines, mobility_memory
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.job import Job
 from elphant.workflow.ladder import check_orders
@@ -67,8 +67,8 @@ class RunPlan:
     memory_gb : float
         Estimated peak of scattering and solution.
     memory_bound_gb : float
-    with_phonons : bool
-        Whether scattering is part of the run; only its memory is estimated.
+    with_phonons, with_mobility : bool
+        Whether phonons, or carriers, scatter in the run; only the memory of that is estimated.
     """
 
     heading: str
@@ -76,6 +76,7 @@ class RunPlan:
     memory_gb: float
     memory_bound_gb: float
     with_phonons: bool = True
+    with_mobility: bool = False
 
     @property
     def seconds(self) -> float:
@@ -90,7 +91,7 @@ class RunPlan:
         if self.with_phonons:
             accuracy += ", four-phonon sampling to a factor of four"
         rows.append(f"{'total':18s} ~{_duration(self.seconds):>8s}  {accuracy}")
-        if self.with_phonons:
+        if self.with_phonons or self.with_mobility:
             fits = "fits" if self.memory_gb <= self.memory_bound_gb else "DOES NOT FIT"
             rows.append(
                 f"memory of scattering and solution ~{self.memory_gb:.1f} GB, {fits} into the "
@@ -114,7 +115,9 @@ def plan_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
     require_born_file(config)
     job.check(config)
     crystal, lines, memory = (
-        _phonon_lines(job, config, progress) if job.wants_phonons else _structure(job, config)
+        _phonon_lines(job, config, progress)
+        if job.wants_phonons
+        else _structure(job, config, progress)
     )
     symmetry = find_symmetry(crystal, config.symmetry.tolerance)
     source = HamiltonianSource(
@@ -124,6 +127,8 @@ def plan_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
         if not job.wants_phonons:
             source.require()
         lines += electron_lines(crystal, symmetry, config, job.electron_tasks, source)
+        if job.wants_mobility:
+            memory = max(memory, BASE_BYTES / 1e9 + mobility_memory(crystal, symmetry, config))
     frame = Frame.of(crystal, symmetry)
     return RunPlan(
         heading=f"{crystal}; space group {frame.space_group}, setting {frame.setting}",
@@ -131,17 +136,39 @@ def plan_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
         memory_gb=memory,
         memory_bound_gb=parse_memory(config.execution.memory),
         with_phonons=job.wants_phonons,
+        with_mobility=job.wants_mobility,
     )
 
 
-def _structure(job: Job, config: RunConfig) -> tuple[Crystal, list[PlanLine], float]:
-    """Return the crystal of a job without phonons, no lines yet, and the memory of the program."""
+def _structure(
+    job: Job, config: RunConfig, progress: Progress
+) -> tuple[Crystal, list[PlanLine], float]:
+    """Return the crystal of a job without conductivity, the lines of what the mobility needs.
+
+    Those are the lines of second-order force constants. Last comes the memory of the program, GB.
+    """
+    memory = BASE_BYTES / 1e9
+    if job.force_constants is not None:
+        from elphant.phonon.adapters.import_files import load_force_constants
+
+        born = Path(config.phonons.born) if config.phonons.born else None
+        imported = load_force_constants(job.force_constants, born)
+        line = ("force-constants", f"read '{job.force_constants}'", 1.0)
+        return imported.unitcell, [line], memory
     if job.structure is not None:
-        return read_crystal(job.structure), [], BASE_BYTES / 1e9
-    source = HamiltonianSource(
-        config.hamiltonian, job.hamiltonian_file, None, config.symmetry.tolerance
-    )
-    return source.from_file.crystal, [], BASE_BYTES / 1e9
+        crystal = read_crystal(job.structure)
+    else:
+        source = HamiltonianSource(
+            config.hamiltonian, job.hamiltonian_file, None, config.symmetry.tolerance
+        )
+        crystal = source.from_file.crystal
+    if not job.wants_mobility:
+        return crystal, [], memory
+    symmetry = find_symmetry(crystal, config.symmetry.tolerance)
+    if config.phonons.born:
+        read_born(Path(config.phonons.born), crystal, symmetry)
+    plans = _displacement_plans(crystal, symmetry, config, harmonic_only=True)
+    return crystal, _model_lines(crystal, plans, config, progress)[0], memory
 
 
 def _phonon_lines(
@@ -285,9 +312,9 @@ def _scattering_lines(
 
 
 def _displacement_plans(
-    crystal: Crystal, symmetry: Symmetry, config: RunConfig
+    crystal: Crystal, symmetry: Symmetry, config: RunConfig, *, harmonic_only: bool = False
 ) -> list[DisplacementPlan]:
-    settings = displacement_settings(config)
+    settings = displacement_settings(config, harmonic_only=harmonic_only)
     plans = plan_displacements(crystal, symmetry, settings)
     if config.displacements.check_gamma and crystal.n_atoms > 1:
         plans.append(plan_gamma_check(crystal, symmetry, settings.amplitude_second))

@@ -20,6 +20,9 @@ from elphant.tensors import TransportTensor
 #: Levels of theory, the simplest first.
 LEVELS = ("HA+3ph", "HA+3,4ph", "SCP+3ph", "SCP+3,4ph")
 
+#: Solvers of the electronic Boltzmann equation, the simplest first.
+SOLVERS = ("serta", "mrta", "bte")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunResult:
@@ -149,6 +152,59 @@ class RunResult:
             "Look at content['effective_mass'], where directional masses are listed too.",
         )
 
+    def mobility(
+        self,
+        carrier: str,
+        temperature: float = 300.0,
+        density: float | None = None,
+        solver: str | None = None,
+        part: str = "total",
+    ) -> TransportTensor:
+        """Return a mobility tensor, cm² V⁻¹ s⁻¹.
+
+        Parameters
+        ----------
+        carrier : {"electron", "hole"}
+        temperature : float, K
+        density : float, cm⁻³, optional
+            The lowest one that was run, if not given.
+        solver : {"serta", "mrta", "bte"}, optional
+            The most complete one that was run, if not given.
+        part : {"total", "polar", "remaining"}
+            With all of the scattering, or with only a part of it.
+
+        Raises
+        ------
+        StoreError
+            If the run has no such record.
+        """
+        every = self.content["mobility"]
+        records = [
+            record
+            for record in every
+            if (record["carrier"], record["part"]) == (carrier, part)
+            and abs(record["temperature"] - temperature) < 1e-6
+            and (density is None or abs(record["density"] - density) <= 1e-6 * density)
+            and solver in (None, record["solver"])
+        ]
+        if not records:
+            names = ("carrier", "temperature", "density", "solver", "part")
+            found = {name: sorted({record[name] for record in every}) for name in names}
+            listed = "; ".join(
+                f"{name} " + ", ".join(f"{x:g}" if isinstance(x, float) else str(x) for x in values)
+                for name, values in found.items()
+                if values
+            )
+            raise StoreError(
+                f"this run has no {part} mobility of the {carrier} at {temperature:g} K"
+                + ("" if density is None else f" and {density:g} cm^-3")
+                + (f" with solver {solver!r}." if solver else "."),
+                fix=f"Available: {listed or 'none'}.",
+            )
+        chosen = max(records, key=lambda r: (-r["density"], SOLVERS.index(r["solver"])))
+        values = np.array(chosen["cartesian"])
+        return TransportTensor(values=values, unit=chosen["unit"], frame=self.frame)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``results.json``."""
         return dict(self.content)
@@ -168,6 +224,13 @@ class RunResult:
         for record in self.content["effective_mass"]:
             axes = ", ".join(f"{axis} {value:.4g}" for axis, value in record["axes"].items())
             lines.append(f"{record['carrier']} mass, {record['kind']}: {axes}  {record['unit']}")
+        for record in self.content["mobility"]:
+            axes = ", ".join(f"{axis} {value:.4g}" for axis, value in record["axes"].items())
+            lines.append(
+                f"{record['carrier']} mobility, {record['temperature']:g} K, "
+                f"{record['density']:.3g} cm^-3, {record['solver']}, {record['part']}: {axes}  "
+                f"{record['unit']}"
+            )
         lines += [f"{f.severity}: {f.message}" for f in self.flags if f.severity != "info"]
         return "\n".join(lines)
 
@@ -200,8 +263,8 @@ def run(
         phonopy or phono3py files used instead of a potential.
     hamiltonian_file : path-like, optional
         Hamiltonian file or folder used instead of the model of ``hamiltonian``.
-    tasks : sequence of {"kappa", "bands", "masses", "elf", "dielectric"}, optional
-        All but ``dielectric`` by default; only ``kappa`` for given force constants.
+    tasks : sequence of {"kappa", "bands", "masses", "elf", "dielectric", "mobility"}, optional
+        All but the last two by default; only ``kappa`` for given force constants.
     relax : bool
         Relax the structure first although no phonons are wanted (with them it always is).
     output : path-like, optional

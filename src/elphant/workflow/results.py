@@ -20,21 +20,16 @@ from elphant.store.atomic import write_atomically, write_json
 from elphant.store.provenance import hardware, package_versions, peak_memory_gb
 from elphant.store.run_directory import RunDirectory
 from elphant.tensors import TransportTensor
-from elphant.workflow.electrons import ElectronPart
+from elphant.workflow.electrons import NO_TRANSPORT, ElectronPart
+from elphant.workflow.figure_of_merit import figure_of_merit_records
 from elphant.workflow.ladder import Ladder, rates_by_channel
 from elphant.workflow.phonons import PhononPart
 from elphant.workflow.stages.harmonic import HarmonicResult
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 #: Largest share of a tensor that symmetry would remove before it counts as a doubt.
 SYMMETRY_RESIDUAL_LIMIT = 1e-3
-
-#: Lists of the public schema that this version of the program does not fill yet.
-EMPTY_LISTS = (
-    "mobility", "seebeck", "electrical_conductivity", "electronic_thermal_conductivity",
-    "figure_of_merit",
-)  # fmt: skip
 
 #: Records of the analysis of anharmonicity in a run without phonons.
 NO_ANALYSIS: dict[str, list[Any]] = {
@@ -44,7 +39,7 @@ NO_ANALYSIS: dict[str, list[Any]] = {
 #: Electronic records of a run without electrons.
 NO_ELECTRONS: dict[str, Any] = {
     "electronic_structure": None, "band_gap": None, "effective_mass": [], "lone_pairs": [],
-    "elf": None,
+    "elf": None, **NO_TRANSPORT,
 }  # fmt: skip
 
 
@@ -108,9 +103,13 @@ def write_results(directory: RunDirectory, run: FinishedRun, record: RunRecord) 
         "phonons": phonon_record(phonons.harmonic) if phonons else None,
         "renormalization": phonons.ladder.records.get("renormalization", []) if phonons else [],
         "four_phonon": phonons.ladder.records.get("four_phonon", []) if phonons else [],
-        **(phonons.analysis.records if phonons else NO_ANALYSIS),
-        **(electrons.records if electrons else NO_ELECTRONS),
-        **{name: [] for name in EMPTY_LISTS},
+        **NO_ANALYSIS,
+        **(phonons.analysis.records if phonons else {}),
+        **NO_ELECTRONS,
+        **(electrons.records if electrons else {}),
+        "figure_of_merit": figure_of_merit_records(
+            electrons.records if electrons else NO_TRANSPORT, tensors, run.frame
+        ),
         "quality": [flag.to_dict() for flag in (*run.flags, *flags)],
         "provenance": provenance_record(run, record),
     }
@@ -325,6 +324,9 @@ def _dielectric(run: FinishedRun) -> dict[str, Any] | None:
     """Return the data that the phonons used; without any, those of the Hamiltonian."""
     if run.phonons and run.phonons.force_constants.force_constants.dielectric:
         used = run.phonons.force_constants.force_constants.dielectric
+        computed = run.electrons.dielectric if run.electrons else None
+        if computed is not None and computed.data is used:
+            return computed.record | {"used_by_phonons": True}
         return used.to_dict() | {"used_by_phonons": True}
     if run.electrons and run.electrons.dielectric:
         return run.electrons.dielectric.record | {"used_by_phonons": False}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elphant.config.loading import to_yaml
+from elphant.config.loading import build_config, to_yaml
 from elphant.config.models import RunConfig
 from elphant.crystal import Crystal, Frame, find_symmetry
 from elphant.crystal.io import read_crystal, write_structure_files
@@ -27,7 +27,7 @@ from elphant.store.atomic import (
 )
 from elphant.store.run_directory import RunDirectory
 from elphant.workflow.context import OtherShardsPending, RunContext
-from elphant.workflow.electrons import ElectronPart, compute_electrons
+from elphant.workflow.electrons import ElectronPart, ForceConstantsSource, compute_electrons
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.job import ELECTRON_TASKS, Job, Task
 from elphant.workflow.ladder import check_orders
@@ -37,14 +37,16 @@ from elphant.workflow.phonons import (
     PhononPart,
     compute_phonons,
     fitted_force_constants,
+    harmonic_phonons,
     require_born_file,
     require_memory_of,
     require_planned_memory,
+    second_order_force_constants,
 )
 from elphant.workflow.potential_source import PotentialSource
 from elphant.workflow.publish import command_line, publish, published_hamiltonian
 from elphant.workflow.results import FinishedRun
-from elphant.workflow.stages.force_constants import import_stage
+from elphant.workflow.stages.force_constants import ForceConstantsResult, import_stage
 from elphant.workflow.stages.relax import relax_stage
 
 #: The doubt that comes with the quick preset of a run without phonons.
@@ -53,6 +55,14 @@ QUICK_ELECTRONS = QualityFlag(
     severity="warning",
     message="quick preset: the k meshes of density and states and the grid of the electron "
     "localization are coarse; use --preset standard for numbers to publish",
+)
+
+#: The same of a run with mobilities.
+QUICK_MOBILITY = QualityFlag(
+    name="preset",
+    severity="warning",
+    message="quick preset: the k meshes of density, states and scattering and the supercells of "
+    "phonons and derivatives are coarse; use --preset standard for numbers to publish",
 )
 
 
@@ -120,7 +130,11 @@ def run_job(
         progress=progress or SilentProgress(),
     )
     record = _input_record(job, crystal)
-    tasks = _with_earlier_tasks(directory, job.tasks, record["input_sha256"], source)
+    tasks = _with_earlier_tasks(
+        directory, job.tasks, record["input_sha256"], source, relax=job.relax
+    )
+    if "mobility" in tasks and not job.wants_mobility:
+        config = context.config = _with_earlier_options(directory, job, config)
     directory.append_log("run started", command=command_line(), shard=str(shard))
     write_text(directory.configuration, to_yaml(config))
     try:
@@ -148,6 +162,8 @@ def _with_earlier_tasks(
     tasks: tuple[Task, ...],
     input_sha256: str,
     source: HamiltonianSource,
+    *,
+    relax: bool,
 ) -> tuple[Task, ...]:
     """Return the tasks together with those that earlier commands ran here on the same input.
 
@@ -158,8 +174,9 @@ def _with_earlier_tasks(
     Raises
     ------
     StoreError
-        If the folder holds a conductivity that these tasks would drop from the results, or an
-        electronic part of another Hamiltonian that a phonon calculation would recompute.
+        If the folder holds a conductivity that these tasks would drop from the results, mobilities
+        that they would replace, or an electronic part of another Hamiltonian that a phonon
+        calculation would recompute.
     """
     if not directory.results.exists():
         return tasks
@@ -178,6 +195,14 @@ def _with_earlier_tasks(
             "Use elphant run there, or choose another --output.",
         )
     more = [task for task in ELECTRON_TASKS if same and task in done and task not in tasks]
+    if "mobility" in more and "kappa" not in tasks:
+        kept = published_hamiltonian(directory) == canonical_json(source.identity)
+        if not kept or relax != bool(earlier["relaxation"]):
+            raise StoreError(
+                f"'{directory.path}' holds mobilities of another Hamiltonian or structure.",
+                "These tasks alone would replace them.",
+                "Use elphant mobility there, or choose another --output.",
+            )
     if more and published_hamiltonian(directory) != canonical_json(source.identity):
         if not set(ELECTRON_TASKS) & set(tasks):
             raise StoreError(
@@ -185,9 +210,24 @@ def _with_earlier_tasks(
                 "A phonon calculation would recompute them with the default one.",
                 "Use elphant run with the Hamiltonian of that run, or choose another --output.",
             )
-        more = [task for task in more if task != "dielectric"]
+        more = [task for task in more if task not in ("dielectric", "mobility")]
     phonons: list[Task] = ["kappa"] if "kappa" in tasks else []
     return (*phonons, *(task for task in ELECTRON_TASKS if task in tasks or task in more))
+
+
+def _with_earlier_options(directory: RunDirectory, job: Job, config: RunConfig) -> RunConfig:
+    """Return the configuration with the options of the mobility that is kept.
+
+    The command does not name the mobility, so its options are those of the run that did.
+    """
+    try:
+        earlier = build_config(file=directory.configuration)
+    except ElphantError:
+        return config
+    sections = ["transport"]
+    if not job.wants_phonons:
+        sections += ["potential", "relaxation", "displacements", "phonons"]
+    return config.model_copy(update={name: getattr(earlier, name) for name in sections})
 
 
 def _compute(
@@ -198,37 +238,87 @@ def _compute(
     source: HamiltonianSource,
 ) -> FinishedRun:
     """Run the phonon part, then the electronic part, on one structure."""
-    electron_tasks = tuple(task for task in ELECTRON_TASKS if task in tasks)
-    relaxation, card = None, None
     if crystal is None and job.force_constants is not None:
+        if not job.wants_phonons:
+            given = _imported(context, job.force_constants)
+            used = given.force_constants.unitcell
+            return _finish(context, tasks, source, _Base(crystal=used, constants=lambda: given))
         used, phonons = _given_force_constants(context, job.force_constants)
-    elif not job.needs_potential:
-        if crystal is not None:
-            _keep_input(context, job.structure, crystal)
-        used, phonons = crystal or source.from_file.crystal, None
-    else:
-        assert crystal is not None
+        return _finish(context, tasks, source, _Base(crystal=used, phonons=phonons))
+    if crystal is not None:
         _keep_input(context, job.structure, crystal)
-        model = PotentialSource(context.config.potential, context.device)
-        try:
-            relaxed = relax_stage(context, crystal, model)
-            context.flags.extend(relaxed.flags)
-            used, relaxation, card = relaxed.crystal, relaxed.record, relaxed.card
-            phonons = _from_potential(context, used, model) if job.wants_phonons else None
-        finally:
-            model.close()
-    electrons = _electrons(context, used, electron_tasks, source, required=phonons is None)
-    symmetry = find_symmetry(used, context.config.symmetry.tolerance)
+    else:
+        crystal = source.from_file.crystal
+    if not (job.needs_potential or "mobility" in tasks):
+        return _finish(context, tasks, source, _Base(crystal=crystal))
+    model = PotentialSource(context.config.potential, context.device)
+    try:
+        relaxed = relax_stage(context, crystal, model)
+        context.flags.extend(relaxed.flags)
+        used = relaxed.crystal
+        base = _Base(
+            crystal=used,
+            phonons=_from_potential(context, used, model) if job.wants_phonons else None,
+            relaxation=relaxed.record,
+            card=relaxed.card,
+            constants=lambda: _second_order(context, used, model),
+        )
+        # The potential stays open: the mobility asks for forces when the rest is done.
+        return _finish(context, tasks, source, base)
+    finally:
+        model.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What the electronic part stands on.
+
+    Attributes
+    ----------
+    crystal : Crystal
+    phonons : PhononPart or None
+        Of a run with lattice thermal conductivity.
+    relaxation, card : dict or None
+        Records of the relaxation and of the potential.
+    constants : callable, optional
+        Yields force constants for a mobility without lattice thermal conductivity.
+    """
+
+    crystal: Crystal
+    phonons: PhononPart | None = None
+    relaxation: dict[str, Any] | None = None
+    card: dict[str, Any] | None = None
+    constants: ForceConstantsSource | None = None
+
+    def force_constants(self) -> ForceConstantsResult:
+        """Return the force constants whose phonons scatter the carriers."""
+        if self.phonons is not None:
+            return self.phonons.force_constants
+        assert self.constants is not None
+        return self.constants()
+
+
+def _finish(
+    context: RunContext, tasks: tuple[Task, ...], source: HamiltonianSource, base: _Base
+) -> FinishedRun:
+    """Run the electronic part and put everything together."""
+    electron_tasks = tuple(task for task in ELECTRON_TASKS if task in tasks)
+    phonons, card = base.phonons, base.card
+    electrons = _electrons(context, base, electron_tasks, source, required=phonons is None)
+    symmetry = find_symmetry(base.crystal, context.config.symmetry.tolerance)
     if phonons is not None:
         context.flags.extend(preset_flags(context.config, given=card is None))
     elif context.config.preset == "quick":
-        context.flags.append(QUICK_ELECTRONS)
+        context.flags.append(QUICK_MOBILITY if "mobility" in tasks else QUICK_ELECTRONS)
+    if phonons is None and electrons is not None and electrons.force_constants is not None:
+        context.flags.extend(electrons.force_constants.flags)
+        phonons = harmonic_phonons(context, symmetry, electrons.force_constants)
     return FinishedRun(
-        crystal=used,
+        crystal=base.crystal,
         symmetry=symmetry,
-        frame=Frame.of(used, symmetry),
+        frame=Frame.of(base.crystal, symmetry),
         tasks=tasks,
-        relaxation=relaxation,
+        relaxation=base.relaxation,
         potential=card,
         phonons=phonons,
         electrons=electrons,
@@ -238,7 +328,7 @@ def _compute(
 
 def _electrons(
     context: RunContext,
-    crystal: Crystal,
+    base: _Base,
     tasks: tuple[Task, ...],
     source: HamiltonianSource,
     *,
@@ -249,7 +339,10 @@ def _electrons(
         return None
     try:
         source.require()
-        return compute_electrons(context, crystal, tasks, source, asked=required)
+        return compute_electrons(
+            context, base.crystal, tasks, source, asked=required,
+            force_constants=base.force_constants,
+        )  # fmt: skip
     except ElphantError as error:
         if required:
             raise
@@ -263,6 +356,19 @@ def _electrons(
         return None
 
 
+def _imported(context: RunContext, path: Path) -> ForceConstantsResult:
+    """Return the user's force constants; their doubts are those of the phonons, told later."""
+    born = context.config.phonons.born
+    return import_stage(context, path, Path(born) if born else None)
+
+
+def _second_order(
+    context: RunContext, crystal: Crystal, model: PotentialSource
+) -> ForceConstantsResult:
+    symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
+    return second_order_force_constants(context, crystal, symmetry, model)
+
+
 def _from_potential(context: RunContext, crystal: Crystal, model: PotentialSource) -> PhononPart:
     symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
     source, plans = fitted_force_constants(context, crystal, symmetry, model)
@@ -274,8 +380,7 @@ def _from_potential(context: RunContext, crystal: Crystal, model: PotentialSourc
 
 
 def _given_force_constants(context: RunContext, path: Path) -> tuple[Crystal, PhononPart]:
-    born = context.config.phonons.born
-    source = import_stage(context, path, Path(born) if born else None)
+    source = _imported(context, path)
     constants = source.force_constants
     crystal, tolerance = constants.unitcell, context.config.symmetry.tolerance
     context.flags.extend(source.flags)

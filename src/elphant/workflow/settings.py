@@ -29,12 +29,15 @@ def relaxation_settings(config: RunConfig) -> RelaxationSettings:
     )
 
 
-def displacement_settings(config: RunConfig) -> DisplacementSettings:
-    """Return the settings of the displaced supercells."""
+def displacement_settings(
+    config: RunConfig, *, harmonic_only: bool = False
+) -> DisplacementSettings:
+    """Return the settings of the displaced supercells; ``harmonic_only``: of second order."""
     options = config.displacements
+    orders = (2, 3, 4) if needs_fourth(config) else (2, 3)
     return DisplacementSettings(
         method=options.method,
-        orders=(2, 3, 4) if needs_fourth(config) else (2, 3),
+        orders=(2,) if harmonic_only else orders,
         length_second=options.length_second,
         length_third=options.length_third,
         cutoff_third=options.cutoff_third,

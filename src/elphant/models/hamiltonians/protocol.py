@@ -7,10 +7,8 @@ from typing import Protocol, runtime_checkable
 
 from elphant.crystal import Crystal
 from elphant.models.card import ModelCard
-from elphant.orbitals import LatticeMatrix, LocalOrbitalHamiltonian
-
-#: Three lattice matrices, one per Cartesian direction.
-VectorMatrix = tuple[LatticeMatrix, LatticeMatrix, LatticeMatrix]
+from elphant.orbitals import LocalOrbitalHamiltonian
+from elphant.orbitals.derivatives import HamiltonianDerivatives, VectorMatrix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,5 +69,23 @@ class DifferentiableOverlap(Protocol):
 
         The derivative is over the position of the bra's atom with the ket held fixed; the one over
         the ket's atom is its negative. Same blocks as S; zero sum rules hold exactly.
+        """
+        ...
+
+
+@runtime_checkable
+class DifferentiableHamiltonian(Protocol):
+    """A provider with analytic derivatives of H: tables by formula, networks by differentiation."""
+
+    def derivatives(self, crystal: Crystal) -> HamiltonianDerivatives:
+        """Return the derivatives of H and S over the positions of all atoms of the cell.
+
+        Every atom of the infinite crystal moves on its own: the result holds triplets (i, j, moved
+        atom), or two-centre terms, not sums over periodic images.
+
+        Raises
+        ------
+        ModelError
+            If an element or the crystal is beyond the provider.
         """
         ...

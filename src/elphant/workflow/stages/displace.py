@@ -17,18 +17,23 @@ VERSION = 3
 
 
 def displace_stage(
-    context: RunContext, crystal: Crystal, symmetry: Symmetry
+    context: RunContext, crystal: Crystal, symmetry: Symmetry, *, harmonic_only: bool = False
 ) -> list[DisplacementPlan]:
-    """Return the plans, the cheap unit-cell plan of the Γ check included when it is wanted."""
+    """Return the plans, the cheap unit-cell plan of the Γ check included when it is wanted.
+
+    ``harmonic_only`` leaves out everything beyond the second order.
+    """
     options = context.config.displacements
-    inputs = {
+    inputs: dict[str, Any] = {
         "crystal": crystal.to_dict(),
         "displacements": options.model_dump(mode="json"),
         "symmetry_tolerance": context.config.symmetry.tolerance,
     }
+    if harmonic_only:
+        inputs["orders"] = [2]
 
     def compute(_: Stage) -> tuple[Mapping[str, Any], Arrays]:
-        settings = displacement_settings(context.config)
+        settings = displacement_settings(context.config, harmonic_only=harmonic_only)
         plans = plan_displacements(crystal, symmetry, settings)
         # A cell of one atom has only acoustic modes at Γ: nothing to check.
         if options.check_gamma and crystal.n_atoms > 1:

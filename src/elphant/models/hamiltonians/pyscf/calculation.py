@@ -14,7 +14,6 @@ from elphant.crystal.symmetry import SYMMETRY_TOLERANCE
 from elphant.engine.memory import parse_memory
 from elphant.engine.progress import Progress
 from elphant.grids.mesh import mesh_from_spacing
-from elphant.models.hamiltonians.protocol import VectorMatrix
 from elphant.models.hamiltonians.pyscf.cell import load_species, orbital_basis, periodic_cell
 from elphant.models.hamiltonians.pyscf.checkpoint import (
     INTERVAL,
@@ -47,6 +46,7 @@ from elphant.models.hamiltonians.pyscf.superposition import (
     superposed_density_matrix,
 )
 from elphant.models.hamiltonians.pyscf.symmetrizer import BlockSymmetrizer
+from elphant.orbitals.derivatives import VectorMatrix
 from elphant.orbitals.real_space import OrbitalsOnPoints
 from elphant.orbitals.symmetry import OrbitalSymmetry
 from elphant.units import EV_PER_HARTREE

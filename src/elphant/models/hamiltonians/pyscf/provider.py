@@ -7,7 +7,7 @@ import time
 from elphant.crystal import Crystal
 from elphant.engine.progress import Progress, SilentProgress
 from elphant.models.card import ModelCard
-from elphant.models.hamiltonians.protocol import HamiltonianCapabilities, VectorMatrix
+from elphant.models.hamiltonians.protocol import HamiltonianCapabilities
 from elphant.models.hamiltonians.pyscf.calculation import (
     Calculation,
     PySCFSettings,
@@ -17,6 +17,7 @@ from elphant.models.hamiltonians.pyscf.cell import load_species, orbital_basis
 from elphant.models.hamiltonians.pyscf.one_electron import OneElectronIntegrals
 from elphant.models.hamiltonians.pyscf.range import aligned, largest_range
 from elphant.orbitals import HamiltonianOrigin, LocalOrbitalHamiltonian
+from elphant.orbitals.derivatives import VectorMatrix
 
 #: Keys of :mod:`elphant.models.citations`.
 REFERENCES = ("pyscf2020", "libxc2018", "lippert1997", "goedecker1996", "vandevondele2007")

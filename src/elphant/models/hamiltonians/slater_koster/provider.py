@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from elphant.crystal import Crystal
 from elphant.errors import ModelError
 from elphant.models.card import ModelCard
-from elphant.models.hamiltonians.protocol import HamiltonianCapabilities, VectorMatrix
+from elphant.models.hamiltonians.protocol import HamiltonianCapabilities
 from elphant.models.hamiltonians.slater_koster.parameters import (
     Element,
     PairIntegrals,
@@ -30,6 +30,7 @@ from elphant.orbitals import (
     LocalOrbitalHamiltonian,
     OrbitalBasis,
 )
+from elphant.orbitals.derivatives import HamiltonianDerivatives, VectorMatrix
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -127,6 +128,23 @@ class SlaterKosterProvider:
             As :meth:`predict`.
         """
         return self._derivative(crystal, "hamiltonian")
+
+    def derivatives(self, crystal: Crystal) -> HamiltonianDerivatives:
+        """Return the derivatives of H and S: two-centre terms alone, exact.
+
+        Raises
+        ------
+        ModelError
+            As :meth:`predict`.
+        """
+        two_centre = self.hamiltonian_derivative(crystal)
+        orthogonal = self.parameters.orthogonal
+        return HamiltonianDerivatives(
+            sizes=two_centre[0].sizes,
+            overlap=None if orthogonal else self.overlap_derivative(crystal),
+            two_centre=two_centre,
+            details={"method": "two-centre integrals, analytic"},
+        )
 
     def _derivative(self, crystal: Crystal, quantity: Quantity) -> VectorMatrix:
         _, x, y, z = self._matrices(crystal, quantity)

@@ -1,0 +1,1 @@
+"""Electron-phonon coupling: matrix elements, their long-range part, scattering and mobility."""

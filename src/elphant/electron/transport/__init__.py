@@ -1,0 +1,1 @@
+"""Transport of carriers: states, collision operator, solvers, coefficients."""

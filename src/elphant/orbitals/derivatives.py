@@ -1,0 +1,285 @@
+r"""Derivatives of H and S over atomic positions, the raw material of electron-phonon coupling.
+
+Two kinds of terms occur. *Two-centre* terms depend on one bond only: moving the atom of the bra
+changes the block (i, j, R), moving that of the ket changes it by the negative. *Environment* terms
+depend on a third atom: the self-consistent potential, or the messages of a network. A provider may
+give either or both; the derivative is their sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from elphant.arrays import checked_array
+from elphant.orbitals.lattice_matrix import LatticeMatrix
+from elphant.orbitals.symmetry import OrbitalSymmetry
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Three lattice matrices, one per Cartesian direction.
+VectorMatrix = tuple[LatticeMatrix, LatticeMatrix, LatticeMatrix]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EnvironmentDerivative:
+    r"""Sparse triplets: blocks of H that change when one atom moves.
+
+    .. math:: D^{\kappa\alpha}_{iR_i,\,jR_j} = \partial \langle i R_i | H | j R_j \rangle
+              / \partial \tau_{\kappa 0, \alpha}
+
+    Attributes
+    ----------
+    sizes : ndarray of int, (n_atoms,)
+        Number of orbitals of each atom.
+    moved : ndarray of int, (n_blocks,)
+        The atom κ that moves, in the home cell.
+    pairs : ndarray of int, (n_blocks, 2)
+        Atoms i and j.
+    cells : ndarray of int, (n_blocks, 2, 3)
+        Cells R_i and R_j as seen from the moved atom's cell.
+    values : ndarray, (sum of 3 n_i n_j,) eV/Å
+        The blocks one after the other, each (3, n_i, n_j).
+    """
+
+    sizes: Integers
+    moved: Integers
+    pairs: Integers
+    cells: Integers
+    values: Array
+
+    def __post_init__(self) -> None:
+        n = len(self.moved)
+        for name, shape, dtype in (
+            ("sizes", (None,), np.int64),
+            ("moved", (n,), np.int64),
+            ("pairs", (n, 2), np.int64),
+            ("cells", (n, 2, 3), np.int64),
+        ):
+            object.__setattr__(self, name, checked_array(name, getattr(self, name), shape, dtype))
+        values = checked_array("values", self.values, (int(self.offsets[-1]),))
+        object.__setattr__(self, "values", values)
+
+    @cached_property
+    def offsets(self) -> Integers:
+        """Where each block starts in ``values``, (n_blocks + 1,)."""
+        lengths = 3 * self.sizes[self.pairs].prod(axis=1)
+        return np.concatenate([[0], np.cumsum(lengths)])
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of stored blocks."""
+        return len(self.moved)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, bytes."""
+        return int(self.values.nbytes + self.cells.nbytes + self.pairs.nbytes)
+
+    @cached_property
+    def norms(self) -> Array:
+        """Frobenius norm of each block over all three directions, (n_blocks,) eV/Å."""
+        if not self.n_blocks:
+            return np.empty(0)
+        return np.asarray(np.sqrt(np.add.reduceat(self.values**2, self.offsets[:-1])))
+
+    def selected(self, mask: NDArray[np.bool_]) -> EnvironmentDerivative:
+        """Return the blocks marked in ``mask`` (n_blocks,)."""
+        return EnvironmentDerivative(
+            sizes=self.sizes, moved=self.moved[mask], pairs=self.pairs[mask],
+            cells=self.cells[mask], values=self.values[np.repeat(mask, np.diff(self.offsets))],
+        )  # fmt: skip
+
+    def with_values(self, values: Array) -> EnvironmentDerivative:
+        """Return the same blocks with other values."""
+        return EnvironmentDerivative(
+            sizes=self.sizes, moved=self.moved, pairs=self.pairs, cells=self.cells, values=values
+        )
+
+    def images(self, atom: int) -> ImageDerivative:
+        """Return the derivative over one atom as sparse matrices between orbital images."""
+        mine = self.selected(self.moved == atom)
+        ends = np.concatenate([mine.pairs.reshape(-1, 1), mine.cells.reshape(-1, 3)], axis=1)
+        images, place = np.unique(ends, axis=0, return_inverse=True)
+        place = place.reshape(-1, 2)
+        sizes = self.sizes[images[:, 0]] if len(images) else np.empty(0, dtype=np.int64)
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        row, column, values = [], [], []
+        for block in range(mine.n_blocks):
+            (i, j), (a, b) = mine.pairs[block], place[block]
+            n_i, n_j = int(self.sizes[i]), int(self.sizes[j])
+            part = mine.values[mine.offsets[block] : mine.offsets[block + 1]]
+            values.append(part.reshape(3, -1))
+            row.append(np.repeat(starts[a] + np.arange(n_i), n_j))
+            column.append(np.tile(starts[b] + np.arange(n_j), n_i))
+        n = int(starts[-1])
+        if not values:
+            empty = csr_array((0, 0))
+            return ImageDerivative(atoms=images[:, 0], cells=images[:, 1:], matrices=(empty,) * 3)
+        rows, columns = np.concatenate(row), np.concatenate(column)
+        stacked = np.concatenate(values, axis=1)
+        x, y, z = (csr_array((part, (rows, columns)), shape=(n, n)) for part in stacked)
+        return ImageDerivative(atoms=images[:, 0], cells=images[:, 1:], matrices=(x, y, z))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageDerivative:
+    """Derivative over one atom of the home cell, between orbitals of atom images.
+
+    Attributes
+    ----------
+    atoms : ndarray of int, (n_images,)
+    cells : ndarray of int, (n_images, 3)
+    matrices : three sparse matrices, (n_image_orbitals, n_image_orbitals) eV/Å
+        x, y, z.
+    """
+
+    atoms: Integers
+    cells: Integers
+    matrices: tuple[Any, Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HamiltonianDerivatives:
+    r"""Everything that changes in H and S when atoms move.
+
+    Attributes
+    ----------
+    sizes : ndarray of int, (n_atoms,)
+        Number of orbitals of each atom.
+    overlap : VectorMatrix or None, Å⁻¹
+        :math:`\langle \partial_\alpha i\,0 | j\,R \rangle`, the bra's atom moved, the ket held;
+        None for orthonormal orbitals.
+    two_centre : VectorMatrix or None, eV/Å
+        The same derivative of the two-centre part of H.
+    environment : EnvironmentDerivative or None, eV/Å
+        All the rest.
+    details : dict
+        How it was made and what was measured: plain JSON.
+    """
+
+    sizes: Integers
+    overlap: VectorMatrix | None
+    two_centre: VectorMatrix | None = None
+    environment: EnvironmentDerivative | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_hamiltonian(self) -> bool:
+        """Whether a derivative of H is known: without it only the polar coupling is left."""
+        return self.two_centre is not None or self.environment is not None
+
+
+def translation_residual(derivative: EnvironmentDerivative) -> tuple[EnvironmentDerivative, float]:
+    r"""Impose :math:`\sum_{\kappa p} \partial H_{ij}(R) / \partial\tau_{\kappa p} = 0`.
+
+    A translation of the whole crystal changes no block. What is left of the sum is taken off the
+    terms of each block in proportion to their squared norms, so that distant atoms stay at rest.
+
+    Returns
+    -------
+    EnvironmentDerivative
+    float, eV/Å
+        Largest element of the sums that were removed.
+    """
+    bond = derivative.cells[:, 1] - derivative.cells[:, 0]
+    _, place = np.unique(np.hstack([derivative.pairs, bond]), axis=0, return_inverse=True)
+    order = np.argsort(place.ravel(), kind="stable")
+    edges = np.flatnonzero(np.diff(place.ravel()[order], prepend=-1, append=-1))
+    values, norms, worst = derivative.values.copy(), derivative.norms**2, 0.0
+    for start, stop in pairwise(edges.tolist()):
+        blocks = order[start:stop]
+        length = int(np.diff(derivative.offsets)[blocks[0]])
+        places = derivative.offsets[blocks][:, None] + np.arange(length)
+        parts = values[places]
+        excess = parts.sum(axis=0)
+        worst = max(worst, float(np.abs(excess).max()))
+        share = norms[blocks] / max(norms[blocks].sum(), 1e-300)
+        values[places] = parts - share[:, None] * excess
+    return derivative.with_values(values), worst
+
+
+def rotated(
+    derivative: EnvironmentDerivative,
+    symmetry: OrbitalSymmetry,
+    rotation: Array,
+    operation: int,
+) -> EnvironmentDerivative:
+    r"""Return the derivative after a space-group operation.
+
+    .. math:: D'^{\,g\kappa,\beta}_{gi,\,gj} = \sum_\alpha R_{\beta\alpha}\, D_i\,
+              D^{\kappa\alpha}_{ij}\, D_j^T,
+       \qquad R_i' = W R_i + L_i - L_\kappa
+
+    Parameters
+    ----------
+    derivative : EnvironmentDerivative
+    symmetry : OrbitalSymmetry
+    rotation : ndarray, (3, 3)
+        Cartesian matrix of the operation; the identity for three scalar fields.
+    operation : int
+    """
+    atoms, shifts = symmetry.atoms[operation], symmetry.shifts[operation]
+    matrices = symmetry.matrices[operation]
+    cells = derivative.cells @ symmetry.rotations[operation].T
+    cells = cells + shifts[derivative.pairs] - shifts[derivative.moved][:, None]
+    values = np.empty_like(derivative.values)
+    groups, place = np.unique(derivative.pairs, axis=0, return_inverse=True)
+    for number, (i, j) in enumerate(groups.tolist()):
+        blocks = np.flatnonzero(place.ravel() == number)
+        n_i, n_j = int(derivative.sizes[i]), int(derivative.sizes[j])
+        places = derivative.offsets[blocks][:, None] + np.arange(3 * n_i * n_j)
+        parts = derivative.values[places].reshape(-1, 3, n_i, n_j)
+        turned = matrices[i] @ parts @ matrices[j].T
+        values[places] = np.einsum("ba,naij->nbij", rotation, turned).reshape(len(blocks), -1)
+    return EnvironmentDerivative(
+        sizes=derivative.sizes, moved=atoms[derivative.moved], pairs=atoms[derivative.pairs],
+        cells=cells, values=values,
+    )  # fmt: skip
+
+
+def added(parts: list[EnvironmentDerivative]) -> EnvironmentDerivative:
+    """Return the sum; blocks that some of the terms lack count as zero there."""
+    keys = np.concatenate(
+        [np.hstack([p.moved[:, None], p.pairs, p.cells.reshape(-1, 6)]) for p in parts]
+    )
+    found, place = np.unique(keys, axis=0, return_inverse=True)
+    sizes = parts[0].sizes
+    lengths = 3 * sizes[found[:, 1:3]].prod(axis=1)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    total = np.zeros(int(starts[-1]))
+    first = 0
+    for part in parts:
+        mine = place.ravel()[first : first + part.n_blocks]
+        first += part.n_blocks
+        shift = np.repeat(starts[mine] - part.offsets[:-1], np.diff(part.offsets))
+        np.add.at(total, shift + np.arange(len(part.values)), part.values)
+    return EnvironmentDerivative(
+        sizes=sizes, moved=found[:, 0], pairs=found[:, 1:3], cells=found[:, 3:].reshape(-1, 2, 3),
+        values=total,
+    )  # fmt: skip
+
+
+def hermitian(derivative: EnvironmentDerivative) -> tuple[EnvironmentDerivative, float]:
+    """Return the mean of the derivative and its transpose, and the largest change, eV/Å."""
+    values = np.empty_like(derivative.values)
+    for block in range(derivative.n_blocks):
+        i, j = derivative.pairs[block]
+        where = slice(derivative.offsets[block], derivative.offsets[block + 1])
+        part = derivative.values[where].reshape(3, derivative.sizes[i], derivative.sizes[j])
+        values[where] = part.transpose(0, 2, 1).ravel()
+    transposed = EnvironmentDerivative(
+        sizes=derivative.sizes, moved=derivative.moved, pairs=derivative.pairs[:, ::-1],
+        cells=derivative.cells[:, ::-1], values=values,
+    )  # fmt: skip
+    half = added([derivative, transposed])
+    half = half.with_values(0.5 * half.values)
+    change = added([half, derivative.with_values(-derivative.values)])
+    return half, float(np.abs(change.values).max(initial=0.0))
