@@ -48,6 +48,7 @@ bench: $(VENV)/.stamp
 	$(BIN)/python benchmarks/three_phonons_against_phono3py.py
 	$(BIN)/python benchmarks/three_phonons_against_phono3py.py --mesh 9,9,9 --bte
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/four_phonon_throughput.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/pairs_against_hamepc.py
 	$(BIN)/python benchmarks/bands_against_pyscf.py --crystal si --k-mesh 3,3,3
 
 clean:

@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from synthetic_mobility import add_mobility
 from synthetic_run import SyntheticOptions, build_run
 
 from elphant.report.build import write_report
@@ -39,6 +40,18 @@ def electrons(tmp_path_factory):
     """A run of the electronic structure alone."""
     options = SyntheticOptions(electrons=True, phonons=False, preset="standard")
     return build_run(tmp_path_factory.mktemp("runs") / "electrons", options)
+
+
+@pytest.fixture(scope="session")
+def mobility(electrons, tmp_path_factory):
+    """The run of the electronic structure with mobilities."""
+    return add_mobility(electrons, tmp_path_factory.mktemp("runs") / "mobility")
+
+
+@pytest.fixture(scope="session")
+def mobility_report(mobility):
+    """The written report of the run with mobilities."""
+    return write_report(mobility)
 
 
 @pytest.fixture(scope="session")

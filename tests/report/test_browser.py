@@ -81,9 +81,13 @@ def console_lines(stderr: str) -> list[str]:
     return [line for line in lines if DRIVER_REMARK not in line]
 
 
-@pytest.fixture(scope="module", params=["report", "full_report", "electrons_report"])
+#: One level, everything, electrons alone, electrons with mobilities.
+PAGES = ["report", "full_report", "electrons_report", "mobility_report"]
+
+
+@pytest.fixture(scope="module", params=PAGES)
 def visit(chromium, request, tmp_path_factory):
-    """The report of one level, that of everything and that of electrons, each opened once."""
+    """Each report, opened once."""
     report = request.getfixturevalue(request.param)
     result = open_page(chromium, report, tmp_path_factory.mktemp("browser"))
     kept = os.environ.get("ELPHANT_SCREENSHOTS")

@@ -19,7 +19,7 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         },
         "conductivity": {"mesh_spacing": 0.2, "solver": ("rta", "bte")},
         # Only for elphant mobility.
-        "transport": {"mesh_spacing": 0.05, "derivative_supercell": 10.0},
+        "transport": {"mesh_spacing": 0.05, "derivative_supercell": 7.0},
     },
     # Publication settings for one crystal: hours on a laptop, minutes on a GPU.
     "standard": {
@@ -41,7 +41,7 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "electrons": {"points_per_leg": 80, "mesh_spacing": 0.1, "grid_spacing": 0.08},
         "transport": {
             "mesh_spacing": 0.025,
-            "derivative_supercell": 14.0,
+            "derivative_supercell": 10.0,
             "range_sensitivity": True,
         },
     },

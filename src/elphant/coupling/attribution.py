@@ -139,10 +139,13 @@ def attribute(
     edges = np.linspace(0.0, top, N_INTERVALS + 1)
     spectra = [{name: np.zeros((N_INTERVALS, 3, 3)) for name in PARTS} for _ in responses]
     between = [np.zeros((2, 3, 3)) for _ in responses]
-    # Where the symmetry mixes axes, a star needs all components of its irreducible state.
-    components = [(a, b) for a in range(3) for b in range(a, 3)]
-    if space.is_diagonal:
-        components = [(a, a) for a in range(3)]
+    # Only components that the mean over the point group leaves.
+    group = w.rotations_cartesian
+    upper = [(a, b) for a in range(3) for b in range(a, 3)]
+    units = np.zeros((len(upper), 3, 3))
+    units[np.arange(len(upper)), *np.transpose(upper)] = 1.0
+    kept = np.abs(_star_mean(units, group)).max(axis=(1, 2)) > 1e-9
+    components = [pair for pair, keep in zip(upper, kept, strict=True) if keep]
     full = [np.einsum("lab,lb->la", space.rotations, r.response[space.images]) for r in responses]
     point_of_row = w.irreducible[w.irreducible_states[:, 0]]
     point_of_column = w.full_states[:, 0]
@@ -172,7 +175,6 @@ def attribute(
                     between[number][:, x, y] += np.bincount(
                         across, weights=each.sum(axis=1), minlength=2
                     )
-    group = w.rotations_cartesian
     return [
         Attribution(
             edges=edges,

@@ -126,7 +126,7 @@ class AssembledDerivatives:
     largest : float, eV/Å
         Largest element of the derivative.
     dropped : float, eV/Å
-        Root of the squared norm of the blocks below the floor.
+        Root of the squared norm of the blocks below the floor, of the atom with most of them.
     flags : tuple of QualityFlag
     """
 
@@ -180,6 +180,7 @@ def derivatives_from_supercells(
     operations = np.asarray(columns @ usable.rotations @ np.linalg.inv(columns))
     unfold = _Unfolding(crystal, basis.sizes, repeats, overlap, long_range)
     parts = []
+    hermiticity, dropped = 0.0, 0.0
     for atom in sorted({move.atom for move in moves}):
         chosen = [(m, H) for m, H in zip(moves, matrices, strict=True) if m.atom == atom]
         site = np.flatnonzero(representation.atoms[:, atom] == atom)
@@ -188,16 +189,20 @@ def derivatives_from_supercells(
             [(int(g), operations[g]) for g in site],
             representation,
         )
+        derivative, change = hermitian(derivative)
+        hermiticity = max(hermiticity, change)
+        # Before the other atoms follow: norms do not change under the space group.
+        small = derivative.norms <= floor
+        dropped = max(dropped, float(np.sqrt((derivative.norms[small] ** 2).sum())))
+        derivative = derivative.selected(~small)
         for target in np.unique(representation.atoms[:, atom]):
             g = int(np.flatnonzero(representation.atoms[:, atom] == target)[0])
             parts.append(rotated(derivative, representation, operations[g], g))
-    whole, hermiticity = hermitian(added(parts))
+    whole = added(parts)
+    parts.clear()
     whole, change = _over_the_rest(whole, crystal, symmetry, usable, basis)
     whole, sum_rule = translation_residual(whole)
     largest = float(np.abs(whole.values).max(initial=0.0))
-    kept = whole.norms > floor
-    dropped = float(np.sqrt((whole.norms[~kept] ** 2).sum()))
-    whole = whole.selected(kept)
     outer = _outer_share(whole, crystal, repeats)
     details: dict[str, Any] = {
         "outer_share": outer,
@@ -206,6 +211,7 @@ def derivatives_from_supercells(
         "n_displacements": len(moves),
         "displacement": float(np.linalg.norm(moves[0].vector)),
         "floor": floor,
+        "dropped": dropped,
         "n_blocks": whole.n_blocks,
         "memory_gb": round(whole.nbytes / 1e9, 3),
         "sum_rule_removed": sum_rule,

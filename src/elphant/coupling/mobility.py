@@ -32,7 +32,7 @@ from elphant.electron.transport.solution import (
 from elphant.electron.transport.state_space import StateSpace
 from elphant.electron.transport.window import WindowStates
 from elphant.phonon.unit_cell_modes import UnitCellPhonons
-from elphant.quality import QualityFlag
+from elphant.quality import QualityFlag, check_below
 from elphant.units import BOLTZMANN_EV, HBAR_EV_PS
 
 Array = NDArray[np.float64]
@@ -196,6 +196,8 @@ def carrier_mobility(
         )
         kernels = scattering_kernels(sums, temperatures, observe)
         n_pairs = max(n_pairs, kernels.n_pairs)
+        width = check_width(sums, min(temperatures))
+        flags[width.name] = width
         wanted: list[tuple[float, float, TransportSolution]] = []
         for index, temperature in enumerate(temperatures):
             folded = _folded(space, kernels, index)
@@ -203,7 +205,8 @@ def carrier_mobility(
                 level = space.chemical_potential(density, temperature)
                 with_impurities = dict(folded)
                 if impurities is not None:
-                    extra = impurities(level, temperature)
+                    # Folded over the same states, which the window may have listed anew.
+                    extra = replace(impurities(level, temperature), space=space)
                     with_impurities["impurity"] = extra
                 solved = _solutions(space, with_impurities, level, temperature, settings)
                 for part, solution in solved:
@@ -249,6 +252,21 @@ def carrier_mobility(
         validity=validity,
         n_pairs=n_pairs,
         flags=tuple(flags.values()),
+    )
+
+
+def check_width(sums: PairSums, temperature: float) -> QualityFlag:
+    """Return a doubt where the delta functions are wider than the thermal energy."""
+    thermal = BOLTZMANN_EV * temperature
+    distance = np.abs(sums.energies - sums.window.edge)
+    low = distance < max(3.0 * thermal, float(distance.min()))
+    mean = float(sums.widths[low].mean()) if low.any() else float(sums.widths.mean())
+    return check_below(
+        "broadening_width",
+        mean / thermal,
+        1.0,
+        f"Energy is conserved to {1e3 * mean:.0f} meV on average near the band edge; kT is "
+        f"{1e3 * thermal:.0f} meV at {temperature:g} K. A finer k mesh narrows it.",
     )
 
 

@@ -18,7 +18,7 @@ phonon mode; kernels and attributions are different sums over the same blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any, Literal
@@ -138,7 +138,7 @@ class ScatteringKernels:
     def remaining(self, index: int) -> csr_array:
         """Return what the polar part leaves: short range and interference."""
         kept = [self.parts[name][index] for name in self.parts if name != "polar"]
-        return csr_array(sum(kept))
+        return csr_array(sum(kept)) if kept else csr_array(self.total(index).shape)
 
 
 class PairSums:
@@ -202,7 +202,10 @@ class PairSums:
 
     @cached_property
     def _tetrahedra(self) -> TetrahedronTable:
-        return TetrahedronTable.of(self.window)
+        table = TetrahedronTable.of(self.window)
+        # States of a degenerate set have a common weight, as they have a common width.
+        average = _averaging(self._row_points, self.row_energies)
+        return table if average is None else replace(table, values=average @ table.values)
 
     def blocks(self, observe: Callable[[int, int], None] | None = None) -> Iterator[PairBlock]:
         """Yield all pairs; ``observe`` is told how many of how many initial states are done."""

@@ -10,9 +10,9 @@ shell it is what a frozen phonon gives, and its sum over all atoms vanishes at q
 The *projected* form, :math:`\partial H - \varepsilon_n \langle\partial\phi|\phi\rangle -
 \varepsilon_m \langle\phi|\partial\phi\rangle`, of programs that put the unity of the basis between
 gradient and Hamiltonian (T. Gunst, T. Markussen, K. Stokbro and M. Brandbyge, Phys. Rev. B 93,
-035414 (2016)), differs from it by :math:`(\varepsilon_n - \varepsilon_m)\, c_m^\dagger
-\langle\phi|\partial\phi\rangle c_n`: nothing for elastic transitions, of the order of a phonon
-energy on shell.
+035414 (2016)), differs from it by :math:`\tfrac12 (\varepsilon_m - \varepsilon_n)\, c_m^\dagger
+[\langle\partial\phi|\phi\rangle - \langle\phi|\partial\phi\rangle]\, c_n`: nothing for elastic
+transitions, of the order of a phonon energy on shell.
 
 The work is split in two: what depends on k alone (:meth:`CouplingVertex.kets`), what depends on k'
 alone (:meth:`CouplingVertex.bras`), and per pair only matrix products
@@ -299,4 +299,6 @@ def _adjoint_pairs(bra: Complex, ket: Complex, orbitals: slice) -> Complex:
 
 def _product(left: Complex, right: Complex) -> Complex:
     """Return the matrix product by torch, whose threads can be counted."""
-    return np.asarray((torch.from_numpy(left) @ torch.from_numpy(right)).numpy())
+    # torch warns of arrays that it could not write to.
+    a, b = (torch.from_numpy(np.require(x, requirements="W")) for x in (left, right))
+    return np.asarray((a @ b).numpy())

@@ -572,6 +572,80 @@ CITATIONS: Final[dict[str, str]] = {
         year="1963",
         doi="10.1103/PhysRev.129.62",
     ),
+    # --- coupling of electrons and phonons, mobility -------------------------------------------
+    "verdi2015": _article(
+        "verdi2015",
+        "Verdi, Carla and Giustino, Feliciano",
+        'Fr{\\"o}hlich Electron-Phonon Vertex from First Principles',
+        "Phys. Rev. Lett.",
+        volume="115",
+        pages="176401",
+        year="2015",
+        doi="10.1103/PhysRevLett.115.176401",
+    ),
+    "brunin2020": _article(
+        "brunin2020",
+        "Brunin, Guillaume and Miranda, Henrique Pereira Coutada and Giantomassi, Matteo and "
+        "Royo, Miquel and Stengel, Massimiliano and Verstraete, Matthieu J. and Gonze, Xavier and "
+        "Rignanese, Gian-Marco and Hautier, Geoffroy",
+        'Electron-Phonon beyond Fr{\\"o}hlich: Dynamical Quadrupoles in Polar and Covalent Solids',
+        "Phys. Rev. Lett.",
+        volume="125",
+        pages="136601",
+        year="2020",
+        doi="10.1103/PhysRevLett.125.136601",
+    ),
+    "ponce2020": _article(
+        "ponce2020",
+        "Ponc{\\'e}, Samuel and Li, Wenbin and Reichardt, Sven and Giustino, Feliciano",
+        "First-principles calculations of charge carrier mobility and conductivity in bulk "
+        "semiconductors and two-dimensional materials",
+        "Rep. Prog. Phys.",
+        volume="83",
+        pages="036501",
+        year="2020",
+        doi="10.1088/1361-6633/ab6a43",
+    ),
+    "frohlich1954": _article(
+        "frohlich1954",
+        'Fr{\\"o}hlich, H.',
+        "Electrons in lattice fields",
+        "Adv. Phys.",
+        volume="3",
+        pages="325--361",
+        year="1954",
+        doi="10.1080/00018735400101213",
+    ),
+    "brooks1955": _article(
+        "brooks1955",
+        "Brooks, Harvey",
+        "Theory of the electrical properties of germanium and silicon",
+        "Adv. Electron. Electron Phys.",
+        volume="7",
+        pages="85--182",
+        year="1955",
+    ),
+    "chattopadhyay1981": _article(
+        "chattopadhyay1981",
+        "Chattopadhyay, D. and Queisser, H. J.",
+        "Electron scattering by ionized impurities in semiconductors",
+        "Rev. Mod. Phys.",
+        volume="53",
+        pages="745--768",
+        year="1981",
+        doi="10.1103/RevModPhys.53.745",
+    ),
+    "gunst2016": _article(
+        "gunst2016",
+        "Gunst, Tue and Markussen, Troels and Stokbro, Kurt and Brandbyge, Mads",
+        "First-principles method for electron-phonon coupling and electron mobility: "
+        "Applications to two-dimensional materials",
+        "Phys. Rev. B",
+        volume="93",
+        pages="035414",
+        year="2016",
+        doi="10.1103/PhysRevB.93.035414",
+    ),
 }
 
 

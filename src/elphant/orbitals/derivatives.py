@@ -181,7 +181,9 @@ def translation_residual(derivative: EnvironmentDerivative) -> tuple[Environment
     r"""Impose :math:`\sum_{\kappa p} \partial H_{ij}(R) / \partial\tau_{\kappa p} = 0`.
 
     A translation of the whole crystal changes no block. What is left of the sum is taken off the
-    terms of each block in proportion to their squared norms, so that distant atoms stay at rest.
+    terms in which one of the two atoms of the block itself moves, in equal parts: orbitals that
+    move through a grid are where such errors arise. A block for which neither is stored takes it
+    off all terms in proportion to their squared norms.
 
     Returns
     -------
@@ -193,6 +195,8 @@ def translation_residual(derivative: EnvironmentDerivative) -> tuple[Environment
     _, place = np.unique(np.hstack([derivative.pairs, bond]), axis=0, return_inverse=True)
     order = np.argsort(place.ravel(), kind="stable")
     edges = np.flatnonzero(np.diff(place.ravel()[order], prepend=-1, append=-1))
+    at_home = (derivative.pairs == derivative.moved[:, None]) & (derivative.cells == 0).all(axis=2)
+    own = at_home.any(axis=1).astype(float)
     values, norms, worst = derivative.values.copy(), derivative.norms**2, 0.0
     for start, stop in pairwise(edges.tolist()):
         blocks = order[start:stop]
@@ -201,7 +205,8 @@ def translation_residual(derivative: EnvironmentDerivative) -> tuple[Environment
         parts = values[places]
         excess = parts.sum(axis=0)
         worst = max(worst, float(np.abs(excess).max()))
-        share = norms[blocks] / max(norms[blocks].sum(), 1e-300)
+        weight = own[blocks] if own[blocks].any() else norms[blocks]
+        share = weight / max(float(weight.sum()), 1e-300)
         values[places] = parts - share[:, None] * excess
     return derivative.with_values(values), worst
 
@@ -260,7 +265,8 @@ def added(parts: list[EnvironmentDerivative]) -> EnvironmentDerivative:
         mine = place.ravel()[first : first + part.n_blocks]
         first += part.n_blocks
         shift = np.repeat(starts[mine] - part.offsets[:-1], np.diff(part.offsets))
-        np.add.at(total, shift + np.arange(len(part.values)), part.values)
+        # The blocks of one term are distinct.
+        total[shift + np.arange(len(part.values))] += part.values
     return EnvironmentDerivative(
         sizes=sizes, moved=found[:, 0], pairs=found[:, 1:3], cells=found[:, 3:].reshape(-1, 2, 3),
         values=total,
@@ -270,11 +276,12 @@ def added(parts: list[EnvironmentDerivative]) -> EnvironmentDerivative:
 def hermitian(derivative: EnvironmentDerivative) -> tuple[EnvironmentDerivative, float]:
     """Return the mean of the derivative and its transpose, and the largest change, eV/Å."""
     values = np.empty_like(derivative.values)
-    for block in range(derivative.n_blocks):
-        i, j = derivative.pairs[block]
-        where = slice(derivative.offsets[block], derivative.offsets[block + 1])
-        part = derivative.values[where].reshape(3, derivative.sizes[i], derivative.sizes[j])
-        values[where] = part.transpose(0, 2, 1).ravel()
+    sizes, place = np.unique(derivative.sizes[derivative.pairs], axis=0, return_inverse=True)
+    for number, (n_i, n_j) in enumerate(sizes.tolist()):
+        blocks = np.flatnonzero(place.ravel() == number)
+        places = derivative.offsets[blocks][:, None] + np.arange(3 * n_i * n_j)
+        parts = derivative.values[places].reshape(-1, 3, n_i, n_j)
+        values[places] = parts.swapaxes(2, 3).reshape(len(blocks), -1)
     transposed = EnvironmentDerivative(
         sizes=derivative.sizes, moved=derivative.moved, pairs=derivative.pairs[:, ::-1],
         cells=derivative.cells[:, ::-1], values=values,

@@ -20,13 +20,15 @@ from elphant.report.sections.conductivity import conductivity_section
 from elphant.report.sections.electrons import electrons_section, hamiltonian_section
 from elphant.report.sections.force_constants import force_constants_section
 from elphant.report.sections.lone_pairs import lone_pairs_section
+from elphant.report.sections.mobility import mobility_section
 from elphant.report.sections.model_card import model_section
 from elphant.report.sections.provenance import provenance_section, rerun_section
 from elphant.report.sections.published import published_section
+from elphant.report.sections.published_mobility import published_mobility_section
 from elphant.report.sections.renormalization import renormalization_section
 from elphant.report.sections.scattering import scattering_section
 from elphant.report.sections.structure import structure_section
-from elphant.report.text import formula_text
+from elphant.report.text import formula_text, listing
 from elphant.store.atomic import write_text
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def build_report(run: RunData, pictures: Section) -> Report:
     sections = (
         conductivity_section(run),
         electrons_section(run),
+        mobility_section(run),
         pictures,
         quality_section(run),
         structure_section(run),
@@ -74,6 +77,7 @@ def build_report(run: RunData, pictures: Section) -> Report:
         anharmonicity_section(run),
         lone_pairs_section(run),
         published_section(run),
+        published_mobility_section(run),
         methods_section(run),
         citations_section(run),
         rerun_section(run),
@@ -92,11 +96,11 @@ def build_report(run: RunData, pictures: Section) -> Report:
 
 
 def _subtitle(run: RunData) -> str:
-    if not run.has_electrons:
-        return "Anisotropic lattice thermal transport"
-    if not run.has_phonons:
-        return "Electronic structure"
-    return "Anisotropic lattice thermal transport and electronic structure"
+    parts = ["anisotropic lattice thermal transport"] if run.has_lattice_transport else []
+    parts += ["electronic structure"] if run.has_electrons else []
+    parts += ["carrier mobility"] if run.has_mobility else []
+    text = listing(parts)
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _badges(run: RunData) -> tuple[tuple[Severity, str], ...]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 
+from elphant.report.mobility_methods import mobility_references
 from elphant.report.model import Block, Code, Notice, Paragraph, Section
 from elphant.report.run_data import RunData
 
 
 def cited_keys(run: RunData) -> tuple[str, ...]:
-    """Return the keys named by the run and by its potential, each once."""
+    """Return the keys named by the run, its potential and the methods text, each once."""
     references = run.potential.references if run.potential is not None else ()
-    return tuple(dict.fromkeys((*run.provenance.citations, *references)))
+    return tuple(dict.fromkeys((*run.provenance.citations, *references, *mobility_references(run))))
 
 
 def bibtex_entries() -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elphant.crystal import AXES
 from elphant.report.electron_methods import electron_sentences
+from elphant.report.mobility_methods import mobility_sentences
 from elphant.report.model import Code, Paragraph, Section
 from elphant.report.records import LEVELS, ForceConstantSummary, ThermalConductivity
 from elphant.report.run_data import RunData
@@ -29,7 +30,7 @@ def methods_text(run: RunData) -> str:
     """Return the paragraph; every sentence states what this run did, with its numbers."""
     sentences = [
         *_structure_sentences(run),
-        *(_potential_sentences(run) if run.has_phonons else []),
+        *(_potential_sentences(run) if run.has_phonons or run.has_mobility else []),
         *_relaxation_sentences(run),
         *_force_constant_sentences(run),
         *(_dielectric_sentences(run) if run.has_phonons else []),
@@ -37,6 +38,7 @@ def methods_text(run: RunData) -> str:
         *_conductivity_sentences(run),
         *_anharmonicity_sentences(run),
         *electron_sentences(run),
+        *mobility_sentences(run),
         *_doubt_sentences(run),
     ]
     return " ".join(sentences)
@@ -53,8 +55,9 @@ def _structure_sentences(run: RunData) -> list[str]:
     crystal = run.crystal
     lengths = ", ".join(f"{axis} = {x:.3f}" for axis, x in zip(AXES, crystal.lengths, strict=True))
     symbol = run.space_group.split(" ")[0]
-    parts = ["lattice thermal transport"] if run.has_phonons else []
+    parts = ["lattice thermal transport"] if run.has_lattice_transport else []
     parts += ["the electronic structure"] if run.has_electrons else []
+    parts += ["the mobility of carriers"] if run.has_mobility else []
     subject = listing(parts)
     text = (
         f"{subject[0].upper()}{subject[1:]} of {formula_text(run.formula)} "

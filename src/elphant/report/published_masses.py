@@ -41,7 +41,8 @@ class PublishedMasses:
         return self.electron if carrier == "electron" else self.hole
 
 
-_ASSIGNMENT = (
+#: How the axes of both sources are assigned, and how sure that is.
+ASSIGNMENT = (
     "x is the ribbon direction, b of Pnma, the shortest axis; that y is c and z is a is plausible, "
     "not proven: the source does not name the axes."
 )
@@ -57,7 +58,7 @@ PUBLISHED_MASSES = (
         electron={"b": 0.15, "c": 0.89, "a": 7.92},
         hole={"b": 0.97, "c": 0.56, "a": 2.53},
         axes_proven=False,
-        note=_ASSIGNMENT,
+        note=ASSIGNMENT,
     ),
     PublishedMasses(
         formula="Sb2Se3",
@@ -68,7 +69,7 @@ PUBLISHED_MASSES = (
         electron={"b": 0.14, "c": 0.81, "a": 7.0},
         hole={"b": 0.85, "c": 0.55, "a": 3.0},
         axes_proven=False,
-        note=_ASSIGNMENT,
+        note=ASSIGNMENT,
     ),
 )
 

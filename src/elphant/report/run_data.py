@@ -29,6 +29,7 @@ from elphant.report.electron_records import (
     LocalizationSummary,
     LonePair,
 )
+from elphant.report.mobility_records import CarrierRates, TransportRecords, read_carrier_rates
 from elphant.report.phonon_arrays import (
     Bands,
     DensityOfStates,
@@ -89,6 +90,10 @@ class RunData:
         schema 1.0, by solver; ``levels`` holds the same by level.
     electronic_structure, band_gap, effective_mass, lone_pairs, localization : records
         None, or empty, where the run did not compute electrons.
+    transport : TransportRecords
+        Mobilities and what follows from them; empty where the run did not compute them.
+    carrier_rates : mapping of carrier to CarrierRates
+        Scattering rates of ``data.h5``.
     electron_bands, electron_dos, has_localization
         Arrays of ``data.h5``; the grids are read by :meth:`localization_grid` when they are needed.
     """
@@ -128,6 +133,8 @@ class RunData:
     effective_mass: tuple[EffectiveMass, ...] = ()
     lone_pairs: tuple[LonePair, ...] = ()
     localization: LocalizationSummary | None = None
+    transport: TransportRecords = field(default_factory=TransportRecords)
+    carrier_rates: Mapping[str, CarrierRates] = field(default_factory=dict)
     electron_bands: ElectronBands | None = None
     electron_dos: ElectronDos | None = None
     has_localization: bool = False
@@ -160,6 +167,11 @@ class RunData:
         return self.electronic_structure is not None or self.band_gap is not None
 
     @property
+    def has_mobility(self) -> bool:
+        """Whether the run has mobilities of carriers."""
+        return bool(self.transport)
+
+    @property
     def has_phonons(self) -> bool:
         """Whether the run has, or was meant to have, phonons and their transport."""
         return (
@@ -168,6 +180,14 @@ class RunData:
             or bool(self.thermal_conductivity)
             or not self.has_electrons
         )
+
+    @property
+    def has_lattice_transport(self) -> bool:
+        """Whether the run has, or was meant to have, a lattice thermal conductivity.
+
+        A run of mobilities has phonons for the scattering of carriers alone.
+        """
+        return self.has_phonons and (bool(self.thermal_conductivity) or not self.has_mobility)
 
     def localization_grid(self) -> LocalizationGrid:
         """Return the electron localization function on its grid.
@@ -304,6 +324,7 @@ def _from_results(results: Mapping[str, Any]) -> dict[str, Any]:
         "effective_mass": _all(EffectiveMass, results, "effective_mass"),
         "lone_pairs": _all(LonePair, results, "lone_pairs"),
         "localization": _optional(LocalizationSummary, results.get("elf")),
+        "transport": TransportRecords.of(results),
         "quality": tuple(QualityFlag(**record) for record in results["quality"]),
         "provenance": Provenance.of(results["provenance"]),
     }
@@ -325,7 +346,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
 
     try:
         with h5py.File(path, "r") as file:
-            return read_phonon_arrays(file) | read_electron_arrays(file)
+            return read_phonon_arrays(file) | read_electron_arrays(file) | read_carrier_rates(file)
     except OSError as error:
         raise StoreError(
             f"cannot read {path}: {error}.",

@@ -129,7 +129,11 @@ def conductivity_along(
     run: RunData, record: ThermalConductivity, target: TargetSetting
 ) -> dict[str, float]:
     """Return n·κ·n along a, b and c of the target setting."""
-    tensor = np.array(record.cartesian)
+    return tensor_along(run, np.array(record.cartesian), target)
+
+
+def tensor_along(run: RunData, tensor: Array, target: TargetSetting) -> dict[str, float]:
+    """Return n·T·n of a tensor (3, 3) in the frame of the run, for a, b, c of the target."""
     directions = target_lattice(run, target)
     directions = directions / np.linalg.norm(directions, axis=1)[:, None]
     values = np.einsum("ni,ij,nj->n", directions, tensor, directions)

@@ -10,8 +10,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from elphant.crystal import AXES, CARTESIAN_AXES
 from elphant.report.run_data import RunData
@@ -110,3 +112,25 @@ def panel_letter(axes: Sequence[Axes]) -> None:
     for letter, ax in zip("abcdef", axes, strict=False):
         title = ax.get_title(loc="left")
         ax.set_title(f"({letter})  {title}", loc="left")
+
+
+def plain_decades(ax: Axes, low: float, high: float) -> None:
+    """Label a logarithmic y axis with plain numbers; within two decades also 2 and 5 of each."""
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if high < 100 * low:
+        ax.yaxis.set_minor_formatter(FuncFormatter(_two_and_five))
+    else:
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _two_and_five(value: float, _position: int) -> str:
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
+
+
+def legend_entries(axes: Sequence[Axes]) -> tuple[list[Artist], list[str]]:
+    """Return handles and labels of several panels, each label once."""
+    found: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)

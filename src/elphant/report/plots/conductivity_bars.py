@@ -124,7 +124,7 @@ def missing(run: RunData) -> str:
 
 def applies(run: RunData) -> bool:
     """Return whether one level was computed; several are drawn as a ladder."""
-    return run.has_phonons and not run.is_ladder
+    return run.has_lattice_transport and not run.is_ladder
 
 
 SPEC = FigureSpec(

@@ -125,5 +125,5 @@ SPEC = FigureSpec(
     caption=caption,
     alt=alt,
     missing=missing,
-    applies=lambda run: run.has_phonons,
+    applies=lambda run: run.has_lattice_transport,
 )

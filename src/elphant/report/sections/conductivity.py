@@ -27,8 +27,8 @@ MOST_ROWS = 20
 
 
 def conductivity_section(run: RunData) -> Section | None:
-    """Return the section of the thermal conductivity; None for a run of electrons alone."""
-    if not run.has_phonons:
+    """Return the section of the thermal conductivity; None for a run without it."""
+    if not run.has_lattice_transport:
         return None
     record = run.conductivity(REFERENCE_TEMPERATURE)
     if record is None:

@@ -39,8 +39,8 @@ from elphant.workflow.context import RunContext
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.stages.hamiltonian import HamiltonianResult
 
-ITEMS_VERSION = 1
-VERSION = 1
+ITEMS_VERSION = 2
+VERSION = 2
 
 #: Distance of k points of displaced supercells, Å⁻¹, unless a mesh is given.
 SUPERCELL_K_SPACING = 0.3
@@ -106,12 +106,16 @@ class SupercellWork:
         Of a model; enough to make it again in a worker process.
     memory_gb : float
         Memory bound of one process.
+    anchor : tuple of float
+        Fractional position of the first atom at rest, to which density grids are tied: a grid that
+        followed the moved atom would change the matrix elements of all others.
     """
 
     stage: Stage
     crystals: list[Crystal]
     source: HamiltonianSource
     memory_gb: float
+    anchor: tuple[float, float, float]
 
     def pending(self) -> list[int]:
         """Return the supercells that are not stored."""
@@ -127,7 +131,11 @@ class SupercellWork:
 
                 assert isinstance(provider, PySCFProvider)
                 provider = PySCFProvider(
-                    replace(provider.settings, orbital_floor=SUPERCELL_ORBITAL_FLOOR)
+                    replace(
+                        provider.settings,
+                        orbital_floor=SUPERCELL_ORBITAL_FLOOR,
+                        grid_anchor=self.anchor,
+                    )
                 )
             matrix = provider.predict(self.crystals[item]).hamiltonian
             arrays = {"pairs": matrix.pairs, "cells": matrix.cells, "values": matrix.values}
@@ -198,6 +206,7 @@ def derivatives_stage(
         f"derivatives: {len(moves)} displacements in a {'x'.join(map(str, repeats))} supercell of "
         f"{crystals[0].n_atoms} atoms"
     )
+    x, y, z = (hamiltonian.crystal.fractional[0] / np.array(repeats)).tolist()
     items_stage = context.directory.stage("displaced-supercells", ITEMS_VERSION, inputs)
     assembled_inputs = {
         "supercells": items_stage.key,
@@ -214,7 +223,7 @@ def derivatives_stage(
         n_workers = 1 if workers == "auto" else min(workers, len(crystals))
         work = SupercellWork(
             stage=items_stage, crystals=crystals, source=of_supercells,
-            memory_gb=context.memory_gb / n_workers,
+            memory_gb=context.memory_gb / n_workers, anchor=(x, y, z),
         )  # fmt: skip
         label = f"displaced supercells ({crystals[0].n_atoms} atoms)"
         context.complete_items(items_stage, work, len(crystals), label=label, n_workers=n_workers)

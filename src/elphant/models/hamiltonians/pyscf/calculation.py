@@ -92,6 +92,9 @@ class PySCFSettings:
         Distance tolerance with which it is found.
     orbital_floor : float, Å^(-3/2)
         Orbitals are cut on the density grid where they fall below this.
+    grid_anchor : tuple of float, optional
+        Fractional point to which the density grid is tied along directions that symmetry leaves
+        free; the first atom by default. Derivatives need one grid for all displaced crystals.
     memory_gb : float, optional
         Bound; by default a share of the machine.
     checkpoint : Path, optional
@@ -114,6 +117,7 @@ class PySCFSettings:
     use_symmetry: bool = True
     symmetry_tolerance: float = SYMMETRY_TOLERANCE
     orbital_floor: float = 1e-6
+    grid_anchor: tuple[float, float, float] | None = None
     memory_gb: float | None = None
     checkpoint: Path | None = None
     n_threads: int = 1
@@ -155,7 +159,7 @@ class Calculation:
         g_max = largest_wave(species, atoms)
         if settings.cutoff is not None:
             g_max = float(np.sqrt(2.0 * settings.cutoff / EV_PER_HARTREE))
-        grid = density_grid(crystal, symmetry, g_max)
+        grid = density_grid(crystal, symmetry, g_max, settings.grid_anchor)
         mesh = settings.k_mesh or mesh_from_spacing(crystal.lattice, settings.k_spacing)
         k_mesh = choose_k_mesh(symmetry, mesh, settings.k_shift)
         integrals = OneElectronIntegrals(crystal, species, basis)

@@ -8,7 +8,7 @@ from math import lcm
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elphant.crystal import Crystal, Symmetry
 from elphant.units import ANGSTROM_PER_BOHR
@@ -129,7 +129,9 @@ class DensityGrid:
         return np.asarray(np.exp(-2j * np.pi * (self._sphere[1] @ shift)))
 
 
-def density_grid(crystal: Crystal, symmetry: Symmetry | None, g_max: float) -> DensityGrid:
+def density_grid(
+    crystal: Crystal, symmetry: Symmetry | None, g_max: float, anchor: ArrayLike | None = None
+) -> DensityGrid:
     """Return the coarsest symmetric grid that holds all waves up to ``g_max`` (bohr⁻¹).
 
     Parameters
@@ -138,13 +140,17 @@ def density_grid(crystal: Crystal, symmetry: Symmetry | None, g_max: float) -> D
     symmetry : Symmetry or None
         None uses no symmetry: every point is its own representative.
     g_max : float
+    anchor : array_like, (3,), optional
+        Fractional point to which the grid is tied along directions that symmetry leaves free; the
+        first atom by default. Crystals that differ by displaced atoms need one and the same.
     """
     wanted = g_max / ANGSTROM_PER_BOHR * crystal.lengths / np.pi
     if symmetry is None:
         shape = tuple(_smooth(float(n), 1) for n in wanted)
         points = np.arange(int(np.prod(shape)))
         return _grid(crystal, shape, np.zeros(3), g_max, points, 1)
-    origin = _symmetric_origin(crystal, symmetry)
+    point = crystal.fractional[0] if anchor is None else np.asarray(anchor, dtype=float)
+    origin = _symmetric_origin(symmetry, point)
     moved = symmetry.translations + (symmetry.rotations - np.eye(3)) @ origin
     exact = np.round(moved * DENOMINATOR).astype(np.int64)
     usable = (np.abs(moved - exact / DENOMINATOR) < TRANSLATION_TOLERANCE).all(axis=1)
@@ -155,11 +161,11 @@ def density_grid(crystal: Crystal, symmetry: Symmetry | None, g_max: float) -> D
     )
 
 
-def _symmetric_origin(crystal: Crystal, symmetry: Symmetry) -> Array:
-    """Return the origin of the tabulated setting; where that is free, it moves with atom 1."""
+def _symmetric_origin(symmetry: Symmetry, anchor: Array) -> Array:
+    """Return the origin of the tabulated setting; where that is free, it moves with the anchor."""
     origin = -np.linalg.inv(symmetry.transformation) @ symmetry.origin_shift
     free = symmetry.rotations.mean(axis=0)
-    origin = origin + free @ (crystal.fractional[0] - origin)
+    origin = origin + free @ (anchor - origin)
     return np.asarray(np.mod(origin, 1.0))
 
 
