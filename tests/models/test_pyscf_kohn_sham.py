@@ -270,3 +270,19 @@ def test_partial_filling_conserves_electrons() -> None:
     assert occupation.gap < 0
     assert occupation.partial > 0
     assert weights @ occupation.numbers.sum(axis=1) == pytest.approx(6.0, abs=1e-10)
+
+
+def test_displaced_crystals_share_one_grid_with_an_anchor() -> None:
+    """A grid that followed the moved atom would change the matrix elements of all others."""
+    crystal = zincblende((31, 33), 5.6533)
+    anchor = crystal.fractional[0]
+    shift = np.zeros((crystal.n_atoms, 3))
+    origins, followed = [], []
+    for size in (0.03, -0.03):
+        shift[0] = [size, 0.5 * size, 0.2 * size]
+        moved = crystal.displaced(shift)
+        symmetry = find_symmetry(moved)
+        origins.append(density_grid(moved, symmetry, 4.0, anchor).origin)
+        followed.append(density_grid(moved, symmetry, 4.0).origin)
+    np.testing.assert_allclose(origins[0], origins[1], atol=1e-12)
+    assert np.abs(followed[0] - followed[1]).max() > 1e-3

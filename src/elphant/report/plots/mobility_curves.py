@@ -73,7 +73,9 @@ def draw(run: RunData, ax: Sequence[Axes] | None, over: Variable) -> Figure:
                 Line2D([], [], color=INK, ls=_LINES[i % len(_LINES)], lw=1.2, label=_solver(run, s))
                 for i, s in enumerate(solvers)
             ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=7,
+        # General directions have long names.
+        n_columns = 3 if any(len(_axis(run, a)) > 16 for a in AXES) else 6
+        figure.legend(handles=handles, loc="outside lower center", ncols=n_columns, fontsize=7,
                       columnspacing=1.2)  # fmt: skip
     return figure
 
