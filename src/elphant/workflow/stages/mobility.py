@@ -28,6 +28,7 @@ from elphant.electron.band_edges import BandEdges, edge_interpolation, find_band
 from elphant.electron.conductivity_mass import Carrier
 from elphant.electron.interpolation import BandInterpolation
 from elphant.electron.transport.onsager import OnsagerCoefficients
+from elphant.electron.transport.solution import TransportSolution
 from elphant.electron.transport.spherical import FrohlichBand
 from elphant.electron.transport.state_space import StateSpace
 from elphant.electron.transport.valleys import find_valleys
@@ -68,6 +69,9 @@ RANGE_LIMIT = 0.1
 #: The picture of particles fails where the mean free path is shorter than this (Å), a bond, or the
 #: width of a state exceeds kT this many times.
 SHORTEST_PATH, WIDEST = 3.0, 4.0
+
+#: Share of the current in states with rates that are not positive that a relaxation time bears.
+NEGATIVE_SHARE = 0.01
 
 #: Fröhlich's constant above which polarons matter.
 STRONG_COUPLING = 2.0
@@ -373,7 +377,7 @@ class _Run:
                 "solver": solution.level,
                 "variant": solution.variant,
             }
-            if not (solution.positive and np.isfinite(solution.mobility).all()):
+            if not has_mobility(solution):
                 self.flags.append(_no_mobility(carrier, entry.part, solution.level))
                 if entry.part != "total":
                     continue
@@ -613,7 +617,7 @@ class _Run:
         found = self._solved(window, settings, vertex)
         parity = self.transport["parity"] or {"differences": list(PARITY_DIFFERENCES), "values": []}
         for entry in found.entries:
-            if not entry.solution.positive:
+            if not has_mobility(entry.solution):
                 continue
             along = self._along(entry.solution.mobility)
             parity["values"].append(
@@ -627,6 +631,16 @@ class _Run:
 
 
 VERDICTS = ("valid", "doubtful", "invalid")
+
+
+def has_mobility(solution: TransportSolution) -> bool:
+    """Return whether a solution is one: finite, and without much current in negative rates."""
+    if not np.isfinite(solution.mobility).all():
+        return False
+    if solution.level == "bte":
+        return solution.positive
+    lost = [flag.value or 0.0 for flag in solution.flags if flag.name == "non_positive_rates"]
+    return max(lost, default=0.0) < NEGATIVE_SHARE
 
 
 def thermal_mass(space: StateSpace, temperature: float) -> NDArray[np.float64] | None:
