@@ -20,7 +20,7 @@ def electrons() -> Model:
 
 
 def scattering(model: Model, concentration: float, charge: float = 1.0) -> ImpurityScattering:
-    return ImpurityScattering(model.sums, model.space, concentration, charge, EPSILON)
+    return ImpurityScattering(model.sums, concentration, charge, EPSILON)
 
 
 def test_the_kernel_is_symmetric_and_keeps_the_carriers(electrons):

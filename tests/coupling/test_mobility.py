@@ -135,7 +135,7 @@ def test_screening_lowers_the_polar_rate_and_depends_on_the_density(holes, plain
 
 
 def test_impurities_are_one_more_mechanism(holes, plain):
-    impurities = ImpurityScattering(holes.sums, holes.space, 1e18, 1.0, 12.0 * np.eye(3))
+    impurities = ImpurityScattering(holes.sums, 1e18, 1.0, 12.0 * np.eye(3))
     settings = MobilitySettings(levels=("bte",), attribution=False)
     found = solve(holes, settings, impurities=impurities)
     assert not found.shares

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from elphant.crystal import Crystal, Symmetry
 from elphant.electron.dielectric.born_charges import ChargeDisplacement, charge_displacements
+from elphant.models.dielectric.symmetrization import cartesian_operations, images_of_atoms
 from elphant.orbitals import LatticeMatrix, OrbitalBasis
 from elphant.orbitals.derivatives import (
     EnvironmentDerivative,
@@ -176,8 +177,7 @@ def derivatives_from_supercells(
     """
     usable = _with_orbits(crystal, compatible_symmetry(symmetry, repeats))
     representation = OrbitalSymmetry.of(crystal, usable, basis)
-    columns = crystal.lattice.T
-    operations = np.asarray(columns @ usable.rotations @ np.linalg.inv(columns))
+    operations = cartesian_operations(crystal, usable)
     unfold = _Unfolding(crystal, basis.sizes, repeats, overlap, long_range)
     parts = []
     hermiticity, dropped = 0.0, 0.0
@@ -260,16 +260,7 @@ def _outer_share(derivative: EnvironmentDerivative, crystal: Crystal, repeats: R
 
 def _with_orbits(crystal: Crystal, symmetry: Symmetry) -> Symmetry:
     """Return the symmetry with the orbits of its own operations."""
-    moved = np.einsum("gab,nb->gna", symmetry.rotations, crystal.fractional)
-    moved = moved + symmetry.translations[:, None]
-    first = np.full(crystal.n_atoms, crystal.n_atoms)
-    for image in moved:
-        offset = image[:, None] - crystal.fractional[None]
-        offset -= np.rint(offset)
-        distance = np.linalg.norm(offset @ crystal.lattice, axis=2)
-        distance[crystal.numbers[:, None] != crystal.numbers[None]] = np.inf
-        first = np.minimum(first, distance.argmin(axis=1))
-    return replace(symmetry, equivalent_atoms=first)
+    return replace(symmetry, equivalent_atoms=images_of_atoms(crystal, symmetry).min(axis=0))
 
 
 def _slope(
@@ -319,8 +310,7 @@ def _over_the_rest(
     if len(usable.rotations) == len(symmetry.rotations):
         return derivative, 0.0
     representation = OrbitalSymmetry.of(crystal, symmetry, basis)
-    columns = crystal.lattice.T
-    operations = np.asarray(columns @ symmetry.rotations @ np.linalg.inv(columns))
+    operations = cartesian_operations(crystal, symmetry)
     images = [rotated(derivative, representation, R, g) for g, R in enumerate(operations)]
     mean = added(images)
     mean = mean.with_values(mean.values / len(images))

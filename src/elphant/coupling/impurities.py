@@ -11,7 +11,6 @@ from scipy.sparse import coo_array, csr_array
 from elphant.coupling.scattering import PairSums, over_sets
 from elphant.electron.transport.collision import ReducedKernel
 from elphant.electron.transport.impurity import IonisedImpurities, screening_square
-from elphant.electron.transport.state_space import StateSpace
 
 Array = NDArray[np.float64]
 
@@ -23,8 +22,6 @@ class ImpurityScattering:
     ----------
     sums : PairSums
         Of the carrier and mesh.
-    space : StateSpace
-        Of its window.
     concentration : float, cm⁻³
     charge : float, e
     dielectric : ndarray, (3, 3)
@@ -34,12 +31,11 @@ class ImpurityScattering:
     def __init__(
         self,
         sums: PairSums,
-        space: StateSpace,
         concentration: float,
         charge: float,
         dielectric: Array,
     ) -> None:
-        self._sums, self._space = sums, space
+        self._sums = sums
         self._concentration, self._charge, self._dielectric = concentration, charge, dielectric
 
     @cached_property
@@ -51,7 +47,7 @@ class ImpurityScattering:
 
     def __call__(self, chemical_potential: float, temperature: float) -> ReducedKernel:
         """Return the kernel with the screening by the carriers themselves."""
-        space = self._space
+        space = self._sums.window.state_space()
         impurities = IonisedImpurities(
             concentration=self._concentration,
             charge=self._charge,

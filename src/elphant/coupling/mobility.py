@@ -205,9 +205,7 @@ def carrier_mobility(
                 level = space.chemical_potential(density, temperature)
                 with_impurities = dict(folded)
                 if impurities is not None:
-                    # Folded over the same states, which the window may have listed anew.
-                    extra = replace(impurities(level, temperature), space=space)
-                    with_impurities["impurity"] = extra
+                    with_impurities["impurity"] = impurities(level, temperature)
                 solved = _solutions(space, with_impurities, level, temperature, settings)
                 for part, solution in solved:
                     entries.append(

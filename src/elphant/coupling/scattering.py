@@ -209,7 +209,7 @@ class PairSums:
 
     def blocks(self, observe: Callable[[int, int], None] | None = None) -> Iterator[PairBlock]:
         """Yield all pairs; ``observe`` is told how many of how many initial states are done."""
-        bras = self._bras()
+        bras = self._bras
         reach = self.modes.largest_energy + CUT * float(self.widths.max())
         ordered = self.energies[self.columns]
         for start in range(0, len(self.rows), KETS_AT_ONCE):
@@ -235,7 +235,7 @@ class PairSums:
         w = self.window
         inverse = np.linalg.inv(self.vertex.hamiltonian.crystal.lattice)
         reciprocal = np.asarray(2.0 * np.pi * inverse.T)
-        bras = self._bras()
+        bras = self._bras
         reach = CUT * float(self.widths.max())
         ordered = self.energies[self.columns]
         fractional = self.vertex.hamiltonian.crystal.fractional
@@ -264,6 +264,7 @@ class PairSums:
                 column, row = np.nonzero(keep)
                 yield rows[row], columns[column], q[keep] @ reciprocal, overlap[keep], delta[keep]
 
+    @cached_property
     def _bras(self) -> BlochStates:
         """Return all states as points with one band each, sorted by energy."""
         w = self.window

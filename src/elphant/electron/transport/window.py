@@ -191,7 +191,11 @@ class WindowStates:
         return np.asarray(star[self.irreducible_states[:, 0]] / self.n_mesh)
 
     def state_space(self) -> StateSpace:
-        """Return the states in the window as the solvers take them."""
+        """Return the states in the window as the solvers take them: always the same object."""
+        return self._state_space
+
+    @cached_property
+    def _state_space(self) -> StateSpace:
         position, band = self.irreducible_states.T
         points = self.irreducible[position]
         v = self.velocities[points, band]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, erfc
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from elphant.coupling.finite_differences import (
     displaced_supercell,
     supercell_displacements,
 )
-from elphant.coupling.long_range import LongRangeCoupling
+from elphant.coupling.long_range import LongRangeCoupling, default_range_parameter
 from elphant.crystal import Crystal, Symmetry
 from elphant.engine.progress import SilentProgress
 from elphant.errors import ModelError
@@ -50,9 +50,9 @@ SUPERCELL_K_SPACING = 0.3
 #: by less than 0.1 meV.
 SUPERCELL_ORBITAL_FLOOR = 1e-5
 
-#: The long-range part is screened so that what is left at half the smallest height of the supercell
-#: is erfc of this.
-RANGE_ARGUMENT = 2.5
+#: Share of the field of a charge that the long-range part may lack at half the smallest height of
+#: the supercell.
+MISSING_SHARE = erfc(2.5)
 
 #: The doubt of a Hamiltonian whose derivatives are unknown.
 NO_DERIVATIVES = QualityFlag(
@@ -299,8 +299,7 @@ def chosen_range(
     if config.transport.range_parameter is not None:
         return config.transport.range_parameter
     half = 0.5 * float((crystal.heights * np.array(repeats)).min())
-    largest = float(np.linalg.eigvalsh(dielectric.epsilon_infinity).max())
-    return float(RANGE_ARGUMENT * largest**0.5 / half)
+    return default_range_parameter(dielectric.epsilon_infinity, half, missing=MISSING_SHARE)
 
 
 def _pack(derivatives: HamiltonianDerivatives) -> dict[str, Any]:

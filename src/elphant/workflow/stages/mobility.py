@@ -329,9 +329,10 @@ class _Run:
         if self.options.impurities is not None:
             sums = PairSums(window, vertex, self.phonons, None, settings.delta)
             impurities = ImpurityScattering(
-                sums, window.state_space(), self.options.impurities,
+                sums, self.options.impurities,
                 float(self.options.impurity_charge), self._static_permittivity(),
             )  # fmt: skip
+        valley = find_valleys(window, self.edges).labels if settings.attribution else None
         passes = 2 if settings.attribution else 1
         total = len(window.irreducible_states)
         label = f"{window.carrier} scattering, {'x'.join(str(n) for n in window.divisions)}"
@@ -347,8 +348,7 @@ class _Run:
             return carrier_mobility(
                 window, vertex, self.phonons, long_range, settings,
                 directions=self.hamiltonian.crystal.axis_directions,
-                valley=find_valleys(window, self.edges).labels,
-                impurities=impurities, observe=observe,
+                valley=valley, impurities=impurities, observe=observe,
             )  # fmt: skip
 
     def _static_permittivity(self) -> NDArray[np.float64]:
