@@ -5,7 +5,9 @@ Values are given along the axes of the standard setting of the space group.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from elphant.report.run_data import RunData
 
@@ -74,11 +76,30 @@ PUBLISHED_MASSES = (
 )
 
 
+class OfPhase(Protocol):
+    """Something published about one phase of a compound."""
+
+    @property
+    def formula(self) -> str:
+        """Reduced chemical formula."""
+        ...
+
+    @property
+    def space_group(self) -> str:
+        """Standard Hermann-Mauguin symbol."""
+        ...
+
+
+Item = TypeVar("Item", bound=OfPhase)
+
+
+def of_same_phase(items: Iterable[Item], run: RunData) -> tuple[Item, ...]:
+    """Return what was published about the crystal of a run; nothing where it is another phase."""
+    symbol = run.space_group.split(" ")[0]
+    phase = (run.formula, symbol)
+    return tuple(item for item in items if (item.formula, item.space_group) == phase)
+
+
 def published_masses(run: RunData) -> tuple[PublishedMasses, ...]:
     """Return the published masses of the crystal of a run; none where it is another phase."""
-    symbol = run.space_group.split(" ")[0]
-    return tuple(
-        item
-        for item in PUBLISHED_MASSES
-        if (item.formula, item.space_group) == (run.formula, symbol)
-    )
+    return of_same_phase(PUBLISHED_MASSES, run)

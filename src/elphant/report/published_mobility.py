@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elphant.report.published_masses import ASSIGNMENT
+from elphant.report.published_masses import ASSIGNMENT, of_same_phase
 from elphant.report.run_data import RunData
 
 #: Carrier, then part, then axis of the standard setting, to cm² V⁻¹ s⁻¹.
@@ -80,9 +80,4 @@ PUBLISHED_MOBILITIES = (
 
 def published_mobility(run: RunData) -> tuple[PublishedMobility, ...]:
     """Return the published mobilities of the crystal of a run; none where it is another phase."""
-    symbol = run.space_group.split(" ")[0]
-    return tuple(
-        item
-        for item in PUBLISHED_MOBILITIES
-        if (item.formula, item.space_group) == (run.formula, symbol)
-    )
+    return of_same_phase(PUBLISHED_MOBILITIES, run)
