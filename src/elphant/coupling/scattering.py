@@ -24,7 +24,6 @@ from itertools import product
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
@@ -55,7 +54,10 @@ PARTS = ("polar", "short", "interference")
 LOWEST_THZ = 0.02
 
 #: Initial and final states handled at a time.
-KETS_AT_ONCE, BRAS_AT_ONCE = 24, 768
+KETS_AT_ONCE, BRAS_AT_ONCE = 64, 192
+
+#: Bytes of phonon modes contracted at a time.
+MODE_BYTES = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,12 +307,11 @@ class PairSums:
         short = long = None
         if self.vertex.has_short_range:
             g = self.vertex.couple(bras, kets)[:, :, 0, 0][near]
-            amplitudes = _conjugated(modes.amplitudes[where], flip)
-            short = _contracted(g.reshape(len(g), -1), amplitudes)
+            short = _contracted(g.reshape(len(g), -1), modes.amplitudes, where, flip)
         if self.long_range is not None:
             rho = self.vertex.transition_charges(bras, kets.states)[:, :, 0, 0][near]
             assert modes.potentials is not None
-            long = _contracted(rho, _conjugated(modes.potentials[where], flip))
+            long = _contracted(rho, modes.potentials, where, flip)
         column, row = np.nonzero(near)
         return PairBlock(
             row=rows[row],
@@ -527,16 +528,28 @@ def _half_sinh(omega: Array, temperature: float) -> Array:
     return np.asarray(1.0 / (2.0 * np.sinh(np.minimum(x, 350.0))))
 
 
-def _conjugated(values: Complex, flip: NDArray[np.bool_]) -> Complex:
-    """Return values of the wave vectors asked for from those that are stored."""
-    values[flip] = values[flip].conj()
-    return values
+def _contracted(g: Complex, modes: Complex, where: Integers, flip: NDArray[np.bool_]) -> Complex:
+    """Return sums over displacements or atoms for each pair and mode, up to a phase.
 
-
-def _contracted(g: Complex, modes: Complex) -> Complex:
-    """Return sums over displacements or atoms, (n, n_modes), of (n, x) and (n, x, n_modes)."""
-    product = torch.bmm(torch.from_numpy(g[:, None]), torch.from_numpy(modes))
-    return np.asarray(product[:, 0].numpy())
+    Parameters
+    ----------
+    g : ndarray, (n, x)
+    modes : ndarray, (n_stored, x, n_modes)
+    where : ndarray of int, (n,)
+        Which of the stored modes each pair has.
+    flip : ndarray of bool, (n,)
+        Pairs whose modes are the conjugates of the stored ones; their sums are returned conjugated,
+        which changes no product of two of them.
+    """
+    order = np.argsort(where, kind="stable")
+    g = np.where(flip[:, None], g.conj(), g)[order]
+    sums = np.empty((len(g), modes.shape[2]), dtype=np.complex128)
+    # Few enough at a time for the processor's cache.
+    size = max(1, int(MODE_BYTES / modes[0].nbytes))
+    for start in range(0, len(g), size):
+        part = slice(start, start + size)
+        sums[order[part]] = np.matmul(g[part, None], modes[where[order[part]]])[:, 0]
+    return sums
 
 
 def _squares(short: Complex | None, long: Complex | None) -> dict[str, Array]:

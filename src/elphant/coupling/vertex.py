@@ -91,7 +91,7 @@ class Kets:
     ----------
     states : BlochStates
     environment : list of ndarray
-        For each atom κ, (n_k, 3, n_image_orbitals, n_bands): the derivative over κ applied to the
+        For each atom κ, (n_image_orbitals, n_k, n_bands, 3): the derivative over κ applied to the
         states, at every orbital image that couples to it.
     """
 
@@ -123,12 +123,11 @@ class CouplingVertex:
         environment = derivatives.environment if derivatives else None
         atoms = range(hamiltonian.crystal.n_atoms) if environment is not None else ()
         self._images = [environment.images(atom) for atom in atoms] if environment else []
-        self._image_orbitals, self._image_cells = [], []
-        for image in self._images:
-            columns = [np.arange(starts[a], starts[a] + sizes[a]) for a in image.atoms]
-            nothing = [np.empty(0, dtype=np.int64)]
-            self._image_orbitals.append(np.concatenate(columns or nothing))
-            self._image_cells.append(np.repeat(image.cells, sizes[image.atoms], axis=0))
+        nothing = [np.empty(0, dtype=np.int64)]
+        self._image_orbitals = [
+            np.concatenate([np.arange(starts[a], starts[a] + sizes[a]) for a in i.atoms] or nothing)
+            for i in self._images
+        ]
 
     @property
     def n_atoms(self) -> int:
@@ -156,15 +155,15 @@ class CouplingVertex:
         states = self._states(k_points, energies, coefficients, adjoint=False)
         n_k, _, n_bands = states.coefficients.shape
         environment = []
-        for image, orbitals, cells in zip(
-            self._images, self._image_orbitals, self._image_cells, strict=True
-        ):
-            phases = np.exp(2j * np.pi * (states.k_points @ cells.T))
-            c = (states.coefficients[:, orbitals] * phases[:, :, None]).transpose(1, 0, 2)
-            c = np.ascontiguousarray(c).reshape(len(orbitals), n_k * n_bands)
-            applied = np.stack([matrix @ c for matrix in image.matrices])
-            shape = (3, len(orbitals), n_k, n_bands)
-            environment.append(np.ascontiguousarray(applied.reshape(shape).transpose(2, 0, 1, 3)))
+        for atom, image in enumerate(self._images):
+            c = self._at_images(states, atom)
+            # Real matrices on real columns: sparse products promote a real matrix to complex.
+            columns = np.ascontiguousarray(c.reshape(n_k * n_bands, -1).T).view(np.float64)
+            applied = np.empty((len(columns), n_k, n_bands, 3), dtype=np.complex128)
+            for alpha, matrix in enumerate(image.matrices):
+                product = np.asarray(matrix @ columns).view(np.complex128)
+                applied[..., alpha] = product.reshape(-1, n_k, n_bands)
+            environment.append(applied)
         return Kets(states=states, environment=environment)
 
     def couple(self, bras: BlochStates, kets: Kets) -> Complex:
@@ -179,13 +178,14 @@ class CouplingVertex:
             raise ValueError("there are no derivatives of the Hamiltonian")
         right = kets.states
         shape = (len(bras.k_points), len(right.k_points), bras.n_bands, right.n_bands)
-        g = np.zeros((*shape, self.n_atoms, 3), dtype=np.complex128)
+        # Atoms outermost, so that each is added to contiguous memory.
+        g = np.zeros((self.n_atoms, *shape, 3), dtype=np.complex128)
         bra_energy = bras.energies[:, None, :, None, None]
         ket_energy = right.energies[None, :, None, :, None]
         mean = 0.5 * (bra_energy + ket_energy)
         of_ket, of_bra = (mean, mean) if self.form == "co-moving" else (ket_energy, bra_energy)
         for atom, own in enumerate(self._orbitals):
-            target = g[..., atom, :]
+            target = g[atom]
             if right.two_centre_slopes is not None and bras.two_centre_slopes is not None:
                 target += _pairs(bras.coefficients, right.two_centre_slopes, own)
                 target -= _adjoint_pairs(bras.two_centre_slopes, right.coefficients, own)
@@ -194,7 +194,7 @@ class CouplingVertex:
                 target += of_bra * _adjoint_pairs(bras.overlap_slopes, right.coefficients, own)
             if kets.environment:
                 target += self._environment(bras, kets.environment[atom], atom)
-        return g
+        return np.moveaxis(g, 0, 4)
 
     def transition_charges(self, bras: BlochStates, kets: BlochStates) -> Complex:
         r"""Return the overlap charge of each transition on each atom.
@@ -246,17 +246,23 @@ class CouplingVertex:
 
     def _environment(self, bras: BlochStates, applied: Complex, atom: int) -> Complex:
         """Return the matrix elements of one atom's environment term."""
-        orbitals, cells = self._image_orbitals[atom], self._image_cells[atom]
-        n_bra, n_ket = len(bras.k_points), len(applied)
-        m, n = bras.n_bands, applied.shape[3]
-        if not len(orbitals):
+        n_orbitals, n_ket, n, _ = applied.shape
+        n_bra, m = len(bras.k_points), bras.n_bands
+        if not n_orbitals:
             return np.zeros((n_bra, n_ket, m, n, 3), dtype=np.complex128)
-        phases = np.exp(-2j * np.pi * (bras.k_points @ cells.T))
-        left = bras.coefficients[:, orbitals].conj() * phases[:, :, None]
-        left = np.ascontiguousarray(left.transpose(0, 2, 1)).reshape(n_bra * m, -1)
-        right = np.ascontiguousarray(applied.transpose(2, 0, 3, 1)).reshape(len(orbitals), -1)
-        product = _product(left, right).reshape(n_bra, m, n_ket, n, 3)
-        return np.asarray(product.transpose(0, 2, 1, 3, 4))
+        left = self._at_images(bras, atom)
+        np.conj(left, out=left)
+        product = _product(left.reshape(n_bra * m, -1), applied.reshape(n_orbitals, -1))
+        return np.asarray(product.reshape(n_bra, m, n_ket, n, 3).transpose(0, 2, 1, 3, 4))
+
+    def _at_images(self, states: BlochStates, atom: int) -> Complex:
+        """Return coefficients on the orbital images that one atom changes, (n_k, n_bands, n)."""
+        image = self._images[atom]
+        sizes = self.hamiltonian.basis.sizes
+        phases = np.exp(2j * np.pi * (states.k_points @ image.cells.T))
+        c = states.coefficients.swapaxes(1, 2)[:, :, self._image_orbitals[atom]]
+        c *= np.repeat(phases, sizes[image.atoms], axis=1)[:, None]
+        return c
 
 
 def _applied(matrix: VectorMatrix, k: Array, c: Complex, *, adjoint: bool) -> Complex:
