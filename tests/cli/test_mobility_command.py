@@ -427,12 +427,19 @@ def test_silicon_from_end_to_end(elphant, capsys, silicon: Path) -> None:
     assert transport["mesh"] == {"electron": [18, 18, 18]}
     assert transport["parity"]["differences"]
     assert {record["axis"] for record in content["validity"]} == {"a", "b", "c"}
+    differences = {record["vertex_difference"] for record in content["validity"]}
+    assert len(differences) == 1
+    assert 0.0 < differences.pop() < 0.05
+    checks = {flag["name"]: flag for flag in content["quality"]}
+    assert checks["vertex_difference"]["severity"] == "info"
     with h5py.File(f"{RUN}/data.h5") as file:
         group = file["electrons/transport/electron"]
         assert group["rate"].shape == (1, len(group["energy"]))
         assert (group["rate"][()] > 0.0).all()
         assert group["energy"][()].min() > -0.02
-    assert "ponce2020" in content["provenance"]["citations"]
+    cited = set(content["provenance"]["citations"])
+    assert "ponce2020" in cited
+    assert not cited & {"verdi2015", "brunin2020", "brooks1955", "gunst2016"}
     assert elphant(*command) == 0
     assert "nothing had to be computed" in capsys.readouterr().err
 
@@ -451,5 +458,10 @@ def test_polar_part_from_end_to_end(elphant, capsys, salt: Path) -> None:
     assert elphant(*SALT, "H.h5", *born, *more) == 0
     assert flags("file.run")["no_hamiltonian_derivatives"] == "warning"
     polar_alone = package.RunResult.load("file.run").mobility("electron")
+    cited = set(whole.content["provenance"]["citations"])
+    assert "verdi2015" in cited
+    assert "brunin2020" not in cited
+    alone = package.RunResult.load("file.run").content["validity"]
+    assert {record["vertex_difference"] for record in alone} == {None}
     expected = whole.mobility("electron", part="polar")
     assert polar_alone.values == pytest.approx(expected.values, rel=1e-3)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from elphant.cli.parse import parse_assignments
 from elphant.config.loading import build_config, option_table, to_yaml
 from elphant.config.presets import PRESETS
 from elphant.errors import ConfigurationError
@@ -108,3 +109,66 @@ def test_presets_have_sizes_for_the_fourth_order() -> None:
 )
 def test_orders(text: object, orders: tuple) -> None:
     assert build_config(flags={"conductivity.orders": text}).conductivity.orders == orders
+
+
+MESHES = (
+    "phonons.mesh", "renormalization.mesh", "conductivity.mesh", "hamiltonian.mesh",
+    "electrons.mesh", "electrons.dielectric_mesh", "transport.mesh", "transport.mesh_electron",
+    "transport.mesh_hole", "transport.derivative_supercell", "transport.derivative_mesh",
+)  # fmt: skip
+LISTS = {
+    **dict.fromkeys(MESHES, (160, 16, 9)),
+    "displacements.length_second": (12.5, 8.0, 10.0),
+    "displacements.length_third": (12.5, 8.0, 10.0),
+    "renormalization.temperatures": (200.0, 300.5),
+    "conductivity.temperatures": (200.0, 300.5),
+    "electrons.temperatures": (200.0, 300.5),
+    "transport.temperatures": (200.0, 300.5),
+    "transport.densities": (1e16, 2.5e18),
+    "transport.levels": ("serta", "bte"),
+    "conductivity.solver": ("rta", "bte"),
+    "conductivity.orders": (3, 4),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("form", ["{}", "[{}]"])
+def test_lists_are_written_with_or_without_brackets(name, form, tmp_path):
+    expected = LISTS[name]
+    section, _, option = name.partition(".")
+    for comma in (",", ", "):
+        text = form.format(comma.join(str(value) for value in expected))
+        flags = parse_assignments([f"{name}={text}"])
+        assert getattr(getattr(build_config(flags=flags), section), option) == expected
+        file = tmp_path / "run.yaml"
+        file.write_text(f"{section}:\n  {option}: {text}\n")
+        assert getattr(getattr(build_config(file=file), section), option) == expected
+
+
+def test_every_mesh_is_among_those_lists():
+    tables = ("mesh", "temperatures", "supercell")
+    named = [name for name, _, _ in option_table() if name.endswith(tables)]
+    assert set(named) - set(LISTS) == set()
+    assert len(named) > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("phonons.born", "data, old/BORN,2"),
+        ("potential.model", "1,2,3"),
+        ("potential.python", "/opt/a,b/bin/python"),
+    ],
+)
+def test_commas_of_paths_are_left_alone(name, value):
+    section, _, option = name.partition(".")
+    config = build_config(flags=parse_assignments([f"{name}={value}"]))
+    assert getattr(getattr(config, section), option) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["160,160", "1,2,3,4", "1,2,x", "1.5,2,2", "0,1,1", "160", "1,,1", ","]
+)
+def test_a_mesh_is_three_whole_numbers(text):
+    with pytest.raises(ConfigurationError, match=r"transport\.mesh_electron"):
+        build_config(flags=parse_assignments([f"transport.mesh_electron={text}"]))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from silicon_model import TEMPERATURE, Model, charges, silicon, springs, strained
 
-from elphant.coupling.attribution import Response, attribute
+from elphant.coupling.attribution import Response, attribute, impurity_dissipation
+from elphant.coupling.impurities import ImpurityScattering
 from elphant.electron.transport import attribution as from_kernels
+from elphant.electron.transport.collision import ReducedKernel
 from elphant.electron.transport.solution import TransportSolution, solve_bte, solve_serta
 from elphant.electron.transport.valleys import find_valleys
 from elphant.units import PLANCK_EV_PS
@@ -141,3 +145,70 @@ def test_nothing_at_all_has_no_shares(electrons):
     shares = attribute(electrons.sums, [still])[0].along(AXES[0])
     assert sum(shares.parts.values()) == 0.0
     assert shares.mean_frequency == 0.0
+
+
+@pytest.fixture(scope="module")
+def impurities(holes):
+    """A kernel of impurities that makes about half of the resistance."""
+    scattering = ImpurityScattering(holes.sums, 3e20, 1.0, 12.0 * np.eye(3))
+    return scattering(holes.level, TEMPERATURE)
+
+
+def with_impurities(holes, impurities, factor=1.0):
+    phonons = ReducedKernel.fold(holes.space, holes.kernels.total(0))
+    return holes.operator(phonons + ReducedKernel.fold(holes.space, impurities) * factor)
+
+
+@pytest.mark.parametrize("level", SOLVERS)
+def test_impurities_have_a_share_of_their_own(holes, impurities, level):
+    solution = SOLVERS[level](with_impurities(holes, impurities))
+    phonons = attribute(holes.sums, [response(solution)])[0]
+    elastic = impurity_dissipation(holes.window, solution, impurities)
+    found = replace(phonons, impurities=elastic)
+    step = 1e-4
+    sides = [
+        SOLVERS[level](with_impurities(holes, impurities, 1.0 + s)).mobility for s in (step, -step)
+    ]
+    kernels = holes.folded | {"impurity": ReducedKernel.fold(holes.space, impurities)}
+    expected = from_kernels.attribute(solution, kernels, AXES)
+    for i, direction in enumerate(AXES):
+        shares = found.along(direction)
+        assert sum(shares.parts.values()) == pytest.approx(1.0, abs=1e-10)
+        assert 0.05 < shares.parts["impurity"] < 0.95
+        up, down = (np.log(direction @ mobility @ direction) for mobility in sides)
+        assert shares.parts["impurity"] == pytest.approx(-(up - down) / (2 * step), abs=1e-6)
+        for name, share in shares.parts.items():
+            assert share == pytest.approx(expected.shares[name][i], abs=1e-8)
+        # The phonons make what the impurities leave.
+        spectrum = sum(s.sum() for s in shares.spectrum.values())
+        assert spectrum == pytest.approx(1.0 - shares.parts["impurity"], abs=1e-12)
+        assert shares.intra + shares.inter == pytest.approx(1.0, abs=1e-10)
+        # Beside each other, the shares of the phonons are what they are without impurities.
+        alone = phonons.along(direction)
+        scale = 1.0 - shares.parts["impurity"]
+        assert shares.parts["polar"] == pytest.approx(scale * alone.parts["polar"], abs=1e-12)
+        assert shares.mean_frequency == pytest.approx(alone.mean_frequency)
+
+
+def test_impurities_between_valleys(electrons):
+    w = electrons.window
+    labels = find_valleys(w, electrons.edges).labels
+    kernel = ImpurityScattering(electrons.sums, 1e18, 1.0, 11.7 * np.eye(3))(
+        electrons.level, TEMPERATURE
+    )
+    folded = ReducedKernel.fold(electrons.space, kernel)
+    solution = solve_bte(electrons.operator(folded))
+    within, between = impurity_dissipation(w, solution, kernel, labels)
+    pairs = kernel.tocoo()
+    rows = labels[w.irreducible[w.irreducible_states[pairs.coords[0], 0]]]
+    columns = labels[w.full_states[pairs.coords[1], 0]]
+    weights = from_kernels.PairWeights(solution, AXES[0]).of(*pairs.coords)
+    by_hand = float((weights * pairs.data)[rows != columns].sum())
+    whole = within + between
+    assert between[0, 0] / whole[0, 0] == pytest.approx(by_hand, abs=1e-6)
+    assert 0.0 < by_hand < 1.0
+    np.testing.assert_allclose(whole, from_kernels.dissipation(solution, folded), rtol=1e-10)
+    # Without valleys everything is within one.
+    within, between = impurity_dissipation(w, solution, kernel)
+    np.testing.assert_allclose(within, whole, rtol=1e-12)
+    assert not between.any()

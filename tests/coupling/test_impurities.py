@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from silicon_model import DENSITY, TEMPERATURE, Model, silicon, springs
 
 from elphant.coupling.impurities import ImpurityScattering
-from elphant.electron.transport.collision import CollisionOperator
+from elphant.electron.transport.collision import CollisionOperator, ReducedKernel
 from elphant.electron.transport.solution import solve_bte, solve_mrta, solve_serta
 
 EPSILON = 11.7 * np.eye(3)
@@ -19,8 +21,11 @@ def electrons() -> Model:
     return Model.of(crystal, springs(crystal), (24, 24, 24), width=0.2)
 
 
-def scattering(model: Model, concentration: float, charge: float = 1.0) -> ImpurityScattering:
-    return ImpurityScattering(model.sums, concentration, charge, EPSILON)
+def scattering(
+    model: Model, concentration: float, charge: float = 1.0
+) -> Callable[[float, float], ReducedKernel]:
+    impurities = ImpurityScattering(model.sums, concentration, charge, EPSILON)
+    return lambda *state: ReducedKernel.fold(model.space, impurities(*state))
 
 
 def test_the_kernel_is_symmetric_and_keeps_the_carriers(electrons):

@@ -1,4 +1,4 @@
-"""The driver of one carrier: parts, levels, screening, impurities, validity; extrapolation."""
+"""The driver of one carrier: parts, levels, screening, impurities, validity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from elphant.coupling.mobility import (
     CarrierMobility,
     MobilitySettings,
     carrier_mobility,
-    extrapolated,
 )
 from elphant.coupling.scattering import DeltaSettings
 from elphant.coupling.vertex import CouplingVertex
@@ -158,6 +157,19 @@ def test_impurities_are_one_more_mechanism(holes, plain):
     assert a[0, 0] < b[0, 0]
 
 
+def test_shares_of_impurities_and_phonons_add_up(holes):
+    impurities = ImpurityScattering(holes.sums, 1e18, 1.0, 12.0 * np.eye(3))
+    settings = MobilitySettings(levels=("serta", "mrta", "bte"), densities=(DENSITY, 1e18))
+    found = solve(holes, settings, impurities=impurities)
+    assert [(s.level, s.density) for s in found.shares] == [("serta", DENSITY), ("bte", DENSITY)]
+    for each in found.shares:
+        shares = each.shares.along(np.array([0.0, 0.0, 1.0]))
+        assert set(shares.parts) == {"polar", "short", "interference", "impurity"}
+        assert sum(shares.parts.values()) == pytest.approx(1.0, abs=1e-10)
+        assert 0.0 < shares.parts["impurity"] < 1.0
+        assert shares.intra + shares.inter == pytest.approx(1.0, abs=1e-10)
+
+
 def test_one_kind_of_coupling_alone(holes):
     settings = MobilitySettings(levels=("serta",), attribution=False, screening=True)
     short = solve(holes.with_(long_range=None), settings)
@@ -198,27 +210,3 @@ def test_tetrahedra_and_variants(electrons):
         assert found[kind].variant == "directions"
     ratio = found["tetrahedron"].mobility[0, 0] / found["adaptive"].mobility[0, 0]
     assert ratio == pytest.approx(1.0, abs=0.3)
-
-
-def test_extrapolation_to_an_infinitely_fine_mesh():
-    limit, slope = np.array([[3.0, 1.0], [0.0, -2.0]]), np.array([[5.0, -7.0], [0.0, 1.0]])
-    meshes = [(10, 10, 10), (20, 10, 20), (20, 30, 20)]
-    values = [limit + slope * np.prod(m) ** (-2 / 3) for m in meshes]
-    found, error = extrapolated(meshes, values)
-    np.testing.assert_allclose(found, limit, atol=1e-12)
-    # A straight line: half the last step is left as the estimate.
-    np.testing.assert_allclose(error, 0.5 * np.abs(limit - values[-1]), atol=1e-12)
-    found, error = extrapolated(meshes[1:], values[1:])
-    np.testing.assert_allclose(found, limit, atol=1e-12)
-    np.testing.assert_allclose(error, np.abs(limit - values[-1]), atol=1e-12)
-    # One mesh says nothing about its error.
-    found, error = extrapolated(meshes[:1], values[:1])
-    np.testing.assert_array_equal(found, values[0])
-    assert np.isnan(error).all()
-    # A value of the coarsest mesh that is off shows up in the error, not in the limit.
-    off = [values[0] + 1.0, *values[1:]]
-    found, larger = extrapolated(meshes, off)
-    np.testing.assert_allclose(found, limit, atol=1e-12)
-    x = [np.prod(m) ** (-2 / 3) for m in meshes]
-    expected = x[2] / (x[0] - x[2])
-    np.testing.assert_allclose(larger, np.maximum(expected, 0.5 * np.abs(limit - values[-1])))

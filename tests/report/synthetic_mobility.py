@@ -77,7 +77,7 @@ FLAGS = [
     {"name": "boltzmann_picture_electron", "severity": "warning", "value": None, "threshold": None,
      "message": "electrons at 300 K: the mean free path along some axis is shorter than a bond"},
 ]  # fmt: skip
-CITATIONS = ["ponce2020", "verdi2015", "brunin2020"]
+CITATIONS = ["ponce2020", "verdi2015"]
 
 
 def _add(records, carrier, solver, temperature, density, frame, axes) -> None:
@@ -162,6 +162,7 @@ def _validity(crystal: Crystal, axes: np.ndarray) -> list[dict[str, Any]]:
                      "hbar_over_tau_ev": kt * (4.4, 0.7, 1.6)[i], "kt_ev": kt,
                      "hbar_omega_ev": 0.0162, "lattice_A": float(crystal.lengths[n]),
                      "mean_free_path_A": path[carrier][i] * 300.0 / temperature,
+                     "vertex_difference": {"electron": 0.021, "hole": 0.0087}[carrier],
                      "verdict": verdicts[carrier][i]}
                 )  # fmt: skip
     return records

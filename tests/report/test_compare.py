@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
 from page import Page
-from synthetic_run import SyntheticOptions, build_run
+from synthetic_mobility import TOTAL, add_mobility
+from synthetic_run import SETTINGS, SyntheticOptions, build_run
 
 from elphant.errors import ConfigurationError, StoreError
 from elphant.report.compare import build_comparison, compare_runs, write_comparison
+from elphant.report.compare_mobility import compared_mobility_section
 from elphant.report.html import render_html
 from elphant.report.run_data import RunData
 from elphant.report.setting import (
     conductivity_along,
+    mobility_along,
     own_axis,
     permuted_settings,
     target_lattice,
@@ -114,3 +118,99 @@ def test_output_that_is_a_file_is_refused(pnma, tmp_path):
     with pytest.raises(StoreError, match="is a file"):
         write_comparison([pnma, pnma], tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "precious"
+
+
+@pytest.fixture(scope="module")
+def carriers(mobility, tmp_path_factory):
+    """Runs with the same mobilities, of which the second names the axes in another way."""
+    folder = tmp_path_factory.mktemp("runs")
+    options = SyntheticOptions(electrons=True, phonons=False, setting="Pbnm", preset="standard")
+    turned = add_mobility(
+        build_run(folder / "pbnm", options), folder / "mobility", SETTINGS["Pbnm"]
+    )
+    return RunData.load(mobility), RunData.load(turned)
+
+
+def with_results(run, folder, change):
+    """Return the run with other mobilities."""
+    results = json.loads((run.path / "results.json").read_text(encoding="utf-8"))
+    change(results)
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    (folder / "data.h5").symlink_to(run.path / "data.h5")
+    return RunData.load(folder)
+
+
+@pytest.mark.parametrize(("setting", "order"), [(None, "abc"), ("Pbnm", "cab")])
+def test_mobilities_are_those_of_the_same_directions(carriers, setting, order):
+    target = target_setting(carriers, setting)
+    best = [run.transport.best("electron") for run in carriers]
+    for run, record in zip(carriers, best, strict=True):
+        values = mobility_along(run, record, target)
+        for axis, own in zip("abc", order, strict=True):
+            assert values[axis] == pytest.approx(TOTAL["electron"]["abc".index(own)], rel=1e-6)
+
+
+def test_mobilities_side_by_side(carriers, tmp_path):
+    target = target_setting(carriers)
+    section = compared_mobility_section(carriers, ("one", "two"), target)
+    first, sweep = section.blocks[:2]
+    # Two carriers, three levels, three parts, two runs; then what is left of four temperatures and
+    # two densities.
+    assert len(first.rows) == 2 * 3 * 3 * 2
+    assert len(sweep.rows) == 2 * (4 * 2 - 1) * 2
+    assert first.rows[0][:5] == ("electrons: one", "300", "1 × 10¹⁶", "SERTA", "total")
+    assert {row[3] for row in first.rows} == {"SERTA", "MRTA (velocity)", "BTE"}
+    assert {row[4] for row in first.rows} == {"total", "polar", "remaining"}
+    assert {row[3:5] for row in sweep.rows} == {("BTE", "total")}
+    for row in (*first.rows, *sweep.rows):
+        # The same tensor in both settings.
+        assert [cell.count("(+0.00 %)") for cell in row[5:]] == 3 * [row[0].endswith("two")]
+    assert first.headers[-3:] == ("a", "b", "c")
+    page = Page.read(write_comparison([run.path for run in carriers], tmp_path / "out", "Pbnm"))
+    assert page.sections == ["electrons", "mobility", "lattice", "quality"]
+    assert page.unbalanced == []
+    assert "Mobility along the axes of Pbnm" in page.text
+
+
+def test_mobilities_that_are_not_the_same_are_not_compared(carriers, tmp_path):
+    one = carriers[0]
+
+    def hotter(results):
+        for record in results["mobility"]:
+            record["temperature"] += 1.0
+
+    def directions(results):
+        kept = [r for r in results["mobility"] if r["solver"] == "mrta"]
+        results["mobility"] = [r | {"variant": "directions"} for r in kept]
+
+    target = target_setting(carriers)
+    for n, change in enumerate((hotter, directions)):
+        other = with_results(one, tmp_path / str(n), change)
+        section = compared_mobility_section((one, other), ("one", "two"), target)
+        assert len(section.blocks) == 1
+        assert "share no temperature" in section.blocks[0].text
+
+
+def test_differences_refer_to_the_first_run_with_the_mobility(carriers, runs, tmp_path):
+    def doubled(results):
+        for record in results["mobility"]:
+            record["cartesian"] = (2.0 * np.array(record["cartesian"])).tolist()
+
+    def bare(results):
+        doubled(results)
+        for record in results["mobility"]:
+            record["axes"] = {axis: 2.0 * x for axis, x in record["axes"].items()}
+            record["cartesian"] = None
+
+    target = target_setting(carriers)
+    other = with_results(carriers[1], tmp_path / "doubled", doubled)
+    without = with_results(carriers[1], tmp_path / "bare", bare)
+    three = (runs[0], carriers[0], other, without)
+    section = compared_mobility_section(three, ("none", "one", "two", "three"), target)
+    rows = section.blocks[0].rows
+    assert [row[0].split(": ")[1] for row in rows[:3]] == ["one", "two", "three"]
+    for row in rows:
+        expected = 0 if row[0].endswith("one") else 3
+        assert sum("(+100.00 %)" in cell for cell in row[5:]) == expected
+    assert compared_mobility_section((runs[0], carriers[0]), ("a", "b"), target) is None

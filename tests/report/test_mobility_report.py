@@ -34,7 +34,12 @@ from elphant.report.published_mobility import PUBLISHED_MOBILITIES
 from elphant.report.run_data import RunData
 from elphant.report.sections.doubts import doubts_about
 from elphant.report.sections.mobility import mobility_section
-from elphant.report.sections.mobility_checks import convergence_blocks, derivatives_text
+from elphant.report.sections.mobility_checks import (
+    attribution_blocks,
+    convergence_blocks,
+    derivatives_text,
+    validity_blocks,
+)
 from elphant.report.sections.published_mobility import published_mobility_section
 
 NO_PICTURES = Section(identifier="figures", title="Figures", blocks=())
@@ -384,7 +389,7 @@ def test_methods_and_citations_name_what_was_done(mobility, run, tmp_path):
     ):  # fmt: skip
         assert words in text, words
     added = set(cited_keys(run)) - {"pyscf"}
-    assert added == {"ponce2020", "verdi2015", "brunin2020", "frohlich1954"}
+    assert added == {"ponce2020", "verdi2015", "frohlich1954"}
 
     def other(results):
         results["carrier_transport"] |= {"vertex": "projected", "impurities": 1e17}
@@ -394,6 +399,40 @@ def test_methods_and_citations_name_what_was_done(mobility, run, tmp_path):
     assert "Ionised impurities (1 × 10¹⁷ cm⁻³)" in methods_text(changed)
     keys = set(cited_keys(changed)) - {"pyscf"}
     assert {"gunst2016", "brooks1955", "chattopadhyay1981"} <= keys <= set(CITATIONS)
+
+
+def test_impurities_have_a_share_in_table_and_caption(mobility, run, tmp_path):
+    def doped(results):
+        for record in results["attribution"]:
+            record["by_part"] = {n: 0.6 * x for n, x in record["by_part"].items()}
+            record["by_part"]["impurity"] = 0.4
+            for mode in record["by_mode"]:
+                mode["share"] *= 0.6
+
+    changed = changed_run(mobility, tmp_path / "doped", doped)
+    table, text = attribution_blocks(changed.transport)
+    assert table.headers[4] == "impurities"
+    assert {row[4] for row in table.rows} == {"40.0"}
+    assert "phonons and impurities together" in text.text
+    assert "impurities" not in attribution_blocks(run.transport)[0].headers
+    caption = mobility_attribution.SPEC.caption
+    assert "Half of the phonon part of the resistance of holes" in caption(changed)
+    assert "Half of the resistance of holes" in caption(run)
+
+
+def test_difference_of_the_vertices_stands_with_the_validity(mobility, run, tmp_path):
+    words = "differ by up to 2.1 % for electrons and 0.87 % for holes"
+    assert words in validity_blocks(run.transport)[1].text
+
+    def without(results):
+        for record in results["validity"]:
+            record["vertex_difference"] = None
+        flag = {"severity": "warning", "message": "m", "value": 0.1, "threshold": 0.05}
+        results["quality"].append(flag | {"name": "vertex_difference"})
+
+    changed = changed_run(mobility, tmp_path / "without", without)
+    assert "projected" not in validity_blocks(changed.transport)[1].text
+    assert "vertex_difference" in [f.name for f in doubts_about(changed, "mobility")]
 
 
 def test_derivatives_are_described_whatever_they_hold():

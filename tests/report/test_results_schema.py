@@ -105,7 +105,7 @@ def test_records_of_mobilities_have_definitions(validator, results):
     results["validity"] = [
         {"carrier": "hole", "temperature": 300.0, "axis": "a", "hbar_over_tau_ev": 0.1,
          "kt_ev": 0.026, "hbar_omega_ev": None, "mean_free_path_A": 3.0, "lattice_A": 4.0,
-         "verdict": "doubtful"}
+         "vertex_difference": None, "verdict": "doubtful"}
     ]  # fmt: skip
     results["carrier_transport"] = {
         "mesh": {"hole": [9, 9, 9]}, "derivatives": {"method": "analytic"}, "parity": None,

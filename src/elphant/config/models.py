@@ -8,13 +8,32 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+
+def separated(value: object) -> object:
+    """Return the words between commas of a text as a tuple, whole numbers as such.
+
+    Everything else is returned as it is. Lists may so be written without brackets. This belongs to
+    the types of lists, not to the command line: commas of paths and names are left alone.
+    """
+    return listed(value) if isinstance(value, str) and "," in value else value
+
+
+def listed(value: object) -> object:
+    """Return :func:`separated` words, and a single value as a tuple of one."""
+    if isinstance(value, str):  # YAML reads 1e16, without a dot, as a word too
+        words = [word.strip() for word in value.split(",")]
+        return tuple(int(word) if word.isdecimal() else word for word in words)
+    return (value,) if isinstance(value, int | float) else value
+
 
 Length = Annotated[float, Field(gt=0.0, le=1000.0)]
-Mesh = tuple[
-    Annotated[int, Field(ge=1, le=999)],
-    Annotated[int, Field(ge=1, le=999)],
-    Annotated[int, Field(ge=1, le=999)],
+Lengths = Annotated[tuple[Length, Length, Length], BeforeValidator(separated)]
+Divisions = Annotated[int, Field(ge=1, le=999)]
+Mesh = Annotated[tuple[Divisions, Divisions, Divisions], BeforeValidator(separated)]
+Temperatures = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=10000)], ...], BeforeValidator(listed)
 ]
 
 
@@ -74,11 +93,11 @@ class DisplacementConfig(Section):
         "auto", description="Systematic finite differences, random displacements with a fit, or "
         "whichever needs fewer atoms.",
     )  # fmt: skip
-    length_second: Length | tuple[Length, Length, Length] = Field(
+    length_second: Length | Lengths = Field(
         20.0,
         description="Smallest supercell length for second order, Å, one value or one per axis.",
     )
-    length_third: Length | tuple[Length, Length, Length] = Field(
+    length_third: Length | Lengths = Field(
         12.0, description="Smallest supercell length for third order, Å, one value or one per axis."
     )
     cutoff_third: Length | None = Field(
@@ -141,7 +160,7 @@ class RenormalizationConfig(Section):
     bubble: bool = Field(
         False, description="Add the static bubble of the third order to the renormalised phonons."
     )
-    temperatures: tuple[Annotated[float, Field(gt=0, le=10000)], ...] | None = Field(
+    temperatures: Temperatures | None = Field(
         None, description="Temperatures of the SCP levels, K; those of the conductivity by default."
     )
     mesh: Mesh | None = Field(
@@ -165,7 +184,7 @@ class ConductivityConfig(Section):
         "elphant",
         description="Scattering engine; phono3py knows only three phonons and serves as reference.",
     )
-    orders: tuple[Literal[3, 4], ...] = Field(
+    orders: Annotated[tuple[Literal[3, 4], ...], BeforeValidator(listed)] = Field(
         (3,), description="Orders of phonon-phonon scattering: 3, or 3,4."
     )
     coherence: bool = Field(
@@ -191,14 +210,14 @@ class ConductivityConfig(Section):
         "relative error 1e-6 of a rate.",
     )
 
-    temperatures: tuple[Annotated[float, Field(gt=0, le=10000)], ...] = Field(
+    temperatures: Temperatures = Field(
         (200.0, 300.0, 400.0, 500.0, 600.0), min_length=1, description="Temperatures, K."
     )
     mesh: Mesh | None = Field(None, description="q mesh of the scattering sums.")
     mesh_spacing: float = Field(
         0.2, gt=0, description="Spacing of that mesh when it is not given, 2π/Å included, Å⁻¹."
     )
-    solver: tuple[Literal["rta", "bte"], ...] = Field(
+    solver: Annotated[tuple[Literal["rta", "bte"], ...], BeforeValidator(listed)] = Field(
         ("rta",),
         min_length=1,
         description="rta: relaxation-time approximation; bte: full linearised Boltzmann equation.",
@@ -222,29 +241,12 @@ class ConductivityConfig(Section):
         "mask", description="What to do with imaginary modes; always counted and flagged."
     )
 
-    @field_validator("solver", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: object) -> object:
-        return tuple(value.split(",")) if isinstance(value, str) else value
-
-    @field_validator("orders", mode="before")
-    @classmethod
-    def _orders(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(int(word) if word.isdigit() else word for word in value.split(","))
-        return (value,) if isinstance(value, int) else value
-
     @field_validator("orders")
     @classmethod
     def _three_first(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if 3 not in value:
             raise ValueError("four-phonon scattering comes on top of three phonons: use 3,4")
         return tuple(sorted(set(value)))
-
-    @field_validator("temperatures", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: object) -> object:
-        return (value,) if isinstance(value, int | float) else value
 
     @field_validator("temperatures")
     @classmethod
@@ -290,7 +292,7 @@ class ElectronConfig(Section):
     mesh_spacing: float = Field(
         0.2, gt=0, description="Spacing of that mesh when it is not given, 2π/Å included, Å⁻¹."
     )
-    temperatures: tuple[Annotated[float, Field(gt=0, le=10000)], ...] = Field(
+    temperatures: Temperatures = Field(
         (300.0,), description="Temperatures of the conductivity masses, K."
     )
     grid_spacing: float = Field(
@@ -316,15 +318,15 @@ class TransportConfig(Section):
     carriers: Literal["electron", "hole", "both"] = Field(
         "both", description="Carriers: electron, hole or both."
     )
-    temperatures: tuple[Annotated[float, Field(gt=0, le=10000)], ...] = Field(
-        (300.0,), min_length=1, description="Temperatures, K."
-    )
-    densities: tuple[Annotated[float, Field(gt=0, le=1e24)], ...] = Field(
+    temperatures: Temperatures = Field((300.0,), min_length=1, description="Temperatures, K.")
+    densities: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1e24)], ...], BeforeValidator(listed)
+    ] = Field(
         (1e16,),
         min_length=1,
         description="Densities of carriers, cm⁻³; each is kept at all temperatures.",
     )
-    levels: tuple[Literal["serta", "mrta", "bte"], ...] = Field(
+    levels: Annotated[tuple[Literal["serta", "mrta", "bte"], ...], BeforeValidator(listed)] = Field(
         ("serta", "mrta", "bte"),
         min_length=1,
         description="serta: rates of scattering out of a state; mrta: the same weighted with the "
@@ -412,37 +414,15 @@ class TransportConfig(Section):
         "by default.",
     )  # fmt: skip
 
-    @field_validator("levels", mode="before")
-    @classmethod
-    def _levels(cls, value: object) -> object:
-        return tuple(word.strip() for word in value.split(",")) if isinstance(value, str) else value
-
     @field_validator("levels")
     @classmethod
     def _simplest_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(level for level in ("serta", "mrta", "bte") if level in value)
 
-    @field_validator("temperatures", "densities", mode="before")
-    @classmethod
-    def _numbers(cls, value: object) -> object:
-        if isinstance(value, str):  # YAML reads 1e16, without a dot, as a word
-            return tuple(word.strip() for word in value.split(","))
-        return (value,) if isinstance(value, int | float) else value
-
     @field_validator("temperatures", "densities")
     @classmethod
     def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(sorted(set(value)))
-
-    @field_validator("derivative_supercell", mode="before")
-    @classmethod
-    def _length_or_repeats(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        words = [word.strip() for word in value.split(",")]
-        if len(words) == 1:
-            return words[0]
-        return tuple(int(word) if word.isdigit() else word for word in words)
 
     @field_validator("impurity_charge")
     @classmethod

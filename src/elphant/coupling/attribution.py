@@ -6,8 +6,8 @@ Conductivity is homogeneous of degree -1 in the collision operator, so that with
 .. math:: \frac{\varphi^T \mathcal C_w \varphi}{\varphi^T \mathcal C \varphi}
           = -\frac{\partial \ln \sigma}{\partial \ln \mathcal C_w}
 
-sum to one for any division: parts of the coupling, phonon modes, scattering within and between
-valleys. Interference may have a negative share. For the relaxation-time approximation
+sum to one for any division: parts of the coupling and impurities, phonon modes, scattering within
+and between valleys. Interference may have a negative share. For the relaxation-time approximation
 :math:`\mathcal C_w` is the part of the rates alone.
 """
 
@@ -18,8 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
 
 from elphant.coupling.scattering import PARTS, PairSums, pair_rates
+from elphant.electron.transport.attribution import dissipation
+from elphant.electron.transport.solution import TransportSolution
+from elphant.electron.transport.window import WindowStates
 from elphant.units import PLANCK_EV_PS
 
 Array = NDArray[np.float64]
@@ -61,12 +65,15 @@ class Attribution:
     spectrum : dict of str to ndarray, (n_intervals, 3, 3)
         By interval and part.
     valleys : ndarray, (2, 3, 3)
-        Within and between valleys.
+        Phonons within and between valleys.
+    impurities : ndarray, (2, 3, 3), or None
+        The same of impurities, where there are any.
     """
 
     edges: Array
     spectrum: dict[str, Array]
     valleys: Array
+    impurities: Array | None = None
 
     def along(self, direction: Array) -> Shares:
         """Return the shares for a current along a unit vector."""
@@ -76,10 +83,16 @@ class Attribution:
             return np.asarray(np.einsum("a,nab,b->n", d, tensors, d))
 
         spectrum = {name: component(values) for name, values in self.spectrum.items()}
-        total = float(sum(values.sum() for values in spectrum.values())) or 1.0
-        within, between = component(self.valleys) / total
+        sums = {name: float(values.sum()) for name, values in spectrum.items()}
+        valleys = component(self.valleys)
+        if self.impurities is not None:
+            elastic = component(self.impurities)
+            sums["impurity"] = float(elastic.sum())
+            valleys = valleys + elastic
+        total = sum(sums.values()) or 1.0
+        within, between = valleys / total
         return Shares(
-            parts={name: float(values.sum()) / total for name, values in spectrum.items()},
+            parts={name: value / total for name, value in sums.items()},
             intra=float(within),
             inter=float(between),
             edges=self.edges,
@@ -94,12 +107,12 @@ class Shares:
     Attributes
     ----------
     parts : dict of str to float
-        They sum to one.
+        Of the coupling to phonons, and ``impurity`` where there are any; they sum to one.
     intra, inter : float
         Within and between valleys; they sum to one.
     edges : ndarray, (n_intervals + 1,) THz
     spectrum : dict of str to ndarray, (n_intervals,)
-        By interval of the phonon frequency and part; they sum to one.
+        By interval of the phonon frequency and part; they sum to one less the share of impurities.
     """
 
     parts: dict[str, float]
@@ -114,6 +127,39 @@ class Shares:
         weight = np.abs(sum(self.spectrum.values()))
         centres = 0.5 * (self.edges[1:] + self.edges[:-1])
         return float((weight * centres).sum() / max(float(np.sum(weight)), 1e-300))
+
+
+def impurity_dissipation(
+    window: WindowStates,
+    solution: TransportSolution,
+    kernel: csr_array,
+    valley: Integers | None = None,
+) -> Array:
+    """Return what impurities add to the dissipation within and between valleys, (2, 3, 3).
+
+    Parameters
+    ----------
+    window : WindowStates
+    solution : TransportSolution
+        Of all scattering.
+    kernel : csr_array, (n, n_full) ps⁻¹
+        Of impurities alone.
+    valley : ndarray of int, (n_points,), optional
+        Valley of each point of the window; without, everything counts as intravalley.
+    """
+    whole = dissipation(solution, kernel)
+    between = np.zeros((3, 3))
+    if valley is not None:
+        pairs = coo_array(kernel)
+        crossing = pairs.data * _across(window, valley, *pairs.coords)
+        between = dissipation(solution, csr_array((crossing, pairs.coords), shape=kernel.shape))
+    return np.array([whole - between, between])
+
+
+def _across(window: WindowStates, valley: Integers, row: Integers, column: Integers) -> Integers:
+    """Return 1 for pairs of states of different valleys, else 0."""
+    initial = window.irreducible[window.irreducible_states[row, 0]]
+    return np.asarray((valley[initial] != valley[window.full_states[column, 0]]) * 1)
 
 
 def attribute(
@@ -147,15 +193,13 @@ def attribute(
     kept = np.abs(_star_mean(units, group)).max(axis=(1, 2)) > 1e-9
     components = [pair for pair, keep in zip(upper, kept, strict=True) if keep]
     full = [np.einsum("lab,lb->la", space.rotations, r.response[space.images]) for r in responses]
-    point_of_row = w.irreducible[w.irreducible_states[:, 0]]
-    point_of_column = w.full_states[:, 0]
     for block in sums.blocks(observe):
         interval = np.minimum(
             (block.omega / PLANCK_EV_PS / top * N_INTERVALS).astype(np.int64), N_INTERVALS - 1
         )
         across = np.zeros(len(block.row), dtype=np.int64)
         if valley is not None:
-            across = (valley[point_of_row[block.row]] != valley[point_of_column[block.column]]) * 1
+            across = _across(w, valley, block.row, block.column)
         for number, r in enumerate(responses):
             phi, other = r.response[block.row], full[number][block.column]
             s = r.amplitudes

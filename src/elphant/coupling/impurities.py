@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from elphant.coupling.scattering import PairSums, over_sets
-from elphant.electron.transport.collision import ReducedKernel
 from elphant.electron.transport.impurity import IonisedImpurities, screening_square
 
 Array = NDArray[np.float64]
@@ -45,8 +44,8 @@ class ImpurityScattering:
         rows, columns, q, overlaps, deltas = (np.concatenate(x) for x in zip(*parts, strict=True))
         return rows, columns, q, overlaps, deltas
 
-    def __call__(self, chemical_potential: float, temperature: float) -> ReducedKernel:
-        """Return the kernel with the screening by the carriers themselves."""
+    def __call__(self, chemical_potential: float, temperature: float) -> csr_array:
+        """Return the kernel, (n, n_full) ps⁻¹, with the screening by the carriers themselves."""
         space = self._sums.window.state_space()
         impurities = IonisedImpurities(
             concentration=self._concentration,
@@ -58,4 +57,4 @@ class ImpurityScattering:
         values = impurities.kernel(q, overlaps, deltas, 1.0 / self._sums.n_points, space.volume)
         shape = (space.n_states, len(space.images))
         kernel = csr_array(coo_array((values, (rows, columns)), shape=shape))
-        return ReducedKernel.fold(space, over_sets(self._sums.window, kernel))
+        return over_sets(self._sums.window, kernel)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from elphant.coupling.attribution import Attribution, Response, attribute
+from elphant.coupling.attribution import (
+    Attribution,
+    Response,
+    attribute,
+    impurity_dissipation,
+)
 from elphant.coupling.long_range import LongRangeCoupling
 from elphant.coupling.scattering import (
     LOWEST_THZ,
@@ -39,8 +45,8 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Part = Literal["total", "polar", "remaining"]
 
-#: Kernel of impurities for one chemical potential and temperature.
-ImpurityKernel = Callable[[float, float], ReducedKernel]
+#: Kernel of impurities, (n, n_full) ps⁻¹, for one chemical potential and temperature.
+ImpurityKernel = Callable[[float, float], csr_array]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +178,7 @@ def carrier_mobility(
     valley : ndarray of int, (n_points,), optional
         Valley of each point, for shares within and between valleys.
     impurities : callable, optional
-        Kernel of impurities of a chemical potential (eV) and temperature (K).
+        Kernel of impurities, (n, n_full) ps⁻¹, of a chemical potential (eV) and temperature (K).
     observe : callable, optional
         Told how many of how many initial states are done, in each pass.
 
@@ -198,14 +204,15 @@ def carrier_mobility(
         n_pairs = max(n_pairs, kernels.n_pairs)
         width = check_width(sums, min(temperatures))
         flags[width.name] = width
-        wanted: list[tuple[float, float, TransportSolution]] = []
+        wanted: list[tuple[float, float, TransportSolution, Array | None]] = []
         for index, temperature in enumerate(temperatures):
             folded = _folded(space, kernels, index)
             for density in densities:
                 level = space.chemical_potential(density, temperature)
                 with_impurities = dict(folded)
-                if impurities is not None:
-                    with_impurities["impurity"] = impurities(level, temperature)
+                kernel = None if impurities is None else impurities(level, temperature)
+                if kernel is not None:
+                    with_impurities["impurity"] = ReducedKernel.fold(space, kernel)
                 solved = _solutions(space, with_impurities, level, temperature, settings)
                 for part, solution in solved:
                     entries.append(
@@ -215,16 +222,22 @@ def carrier_mobility(
                     )
                     if part == "total":
                         flags |= {flag.name: flag for flag in solution.flags}
-                        if density == settings.densities[0] and solution.level != "mrta":
-                            wanted.append((temperature, density, solution))
+                        first = density == settings.densities[0]
+                        if settings.attribution and first and solution.level != "mrta":
+                            elastic = (
+                                None
+                                if kernel is None
+                                else impurity_dissipation(window, solution, kernel, valley)
+                            )
+                            wanted.append((temperature, density, solution, elastic))
                 if density == settings.densities[0]:
-                    for name, kernel in with_impurities.items():
-                        operator = CollisionOperator(space, kernel, level, temperature)
+                    for name, part_kernel in with_impurities.items():
+                        operator = CollisionOperator(space, part_kernel, level, temperature)
                         rates.setdefault(name, []).append(operator.rates)
                     whole = CollisionOperator(space, _sum(with_impurities), level, temperature)
                     rates.setdefault("total", []).append(whole.rates)
                     validity.append(_validity(solve_serta(whole), temperature, directions))
-        if settings.attribution and wanted and densities[0] == settings.densities[0]:
+        if wanted:
             responses = [
                 Response(
                     temperature=temperature,
@@ -232,14 +245,19 @@ def carrier_mobility(
                     response=solution.response,
                     full=solution.level == "bte",
                 )
-                for temperature, _, solution in wanted
+                for temperature, _, solution, _ in wanted
             ]
             found = attribute(sums, responses, valley, observe)
             shares += [
                 SolutionShares(
-                    temperature=temperature, density=density, level=solution.level, shares=each
+                    temperature=temperature,
+                    density=density,
+                    level=solution.level,
+                    shares=replace(each, impurities=elastic),
                 )
-                for (temperature, density, solution), each in zip(wanted, found, strict=True)
+                for (temperature, density, solution, elastic), each in zip(
+                    wanted, found, strict=True
+                )
             ]
     return CarrierMobility(
         window=window,
@@ -347,29 +365,3 @@ def _validity(solution: TransportSolution, temperature: float, directions: Array
         broadening=broadening,
         mean_free_path=np.sqrt(np.maximum(speed, 0.0)) * tau,
     )
-
-
-def extrapolated(meshes: Sequence[Sequence[int]], values: Sequence[Array]) -> tuple[Array, Array]:
-    r"""Return values for an infinitely fine mesh and their error estimates.
-
-    A straight line in :math:`1/N^2`, N the geometric mean of the divisions, through the two finest
-    meshes; the error is what a third mesh deviates from it, or half the step without a third.
-
-    Parameters
-    ----------
-    meshes : sequence of (3,)
-        Divisions, coarse to fine.
-    values : sequence of ndarray
-        Of any one shape.
-    """
-    x = np.array([float(np.prod(mesh)) ** (-2.0 / 3.0) for mesh in meshes])
-    y = np.array(values)
-    if len(y) == 1:
-        return y[0], np.full_like(y[0], np.nan)
-    slope = (y[-2] - y[-1]) / (x[-2] - x[-1])
-    limit = y[-1] - slope * x[-1]
-    error = np.abs(limit - y[-1])
-    if len(y) > 2:
-        other = (y[-3] - y[-1]) / (x[-3] - x[-1])
-        error = np.maximum(np.abs(other - slope) * x[-1], 0.5 * error)
-    return limit, error

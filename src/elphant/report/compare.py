@@ -13,6 +13,7 @@ from elphant.crystal import AXES
 from elphant.errors import ConfigurationError, StoreError
 from elphant.quality import Severity
 from elphant.report.compare_electrons import compared_electrons_section
+from elphant.report.compare_mobility import compared_mobility_section
 from elphant.report.figure_files import write_files
 from elphant.report.html import render_html
 from elphant.report.ladder import Rung, ladder, ladder_solver
@@ -164,6 +165,7 @@ def build_comparison(compared: Comparison, figures: tuple[FigureBlock, ...]) -> 
     sections = (
         _conductivity_section(compared, figures) if with_phonons else None,
         compared_electrons_section(compared.runs, compared.labels, compared.target),
+        compared_mobility_section(compared.runs, compared.labels, compared.target),
         _lattice_section(compared),
         _phonon_section(compared, figures) if with_phonons else None,
         _model_section(compared) if with_phonons else None,

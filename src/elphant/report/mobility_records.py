@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from elphant.grids.extrapolation import extrapolated
 from elphant.report.electron_records import CARRIERS
 from elphant.report.records import Record
 
@@ -179,7 +180,9 @@ class CarrierTransport(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution(Record):
-    """Shares of the resistance along one axis; each set sums to one, some may be negative.
+    """Shares of the resistance along one axis, some of which may be negative.
+
+    Parts and valleys sum to one, modes to one less the share of impurities.
 
     Attributes
     ----------
@@ -209,7 +212,11 @@ class Attribution(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity(Record):
-    """Whether carriers scatter rarely enough along one axis: eV, Å."""
+    """Whether carriers scatter rarely enough along one axis: eV, Å.
+
+    ``vertex_difference`` is that of two forms of the matrix elements on the energy shell, relative
+    to the largest one, and the same for all axes and temperatures of a carrier.
+    """
 
     carrier: str
     temperature: float
@@ -220,6 +227,7 @@ class Validity(Record):
     hbar_omega_ev: float | None = None
     mean_free_path_A: float | None = None  # noqa: N815 (name of the public schema)
     lattice_A: float | None = None  # noqa: N815
+    vertex_difference: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -360,15 +368,15 @@ class TransportRecords:
 def dense_limit(series: Sequence[Convergence], axis: str) -> float | None:
     """Return the mobility along an axis on an infinitely dense mesh; None from fewer than two.
 
-    A straight line in 1/N², N the geometric mean of the divisions, through the two finest meshes.
+    See :func:`elphant.grids.extrapolation.extrapolated`; ``series`` goes from coarse to fine, and
+    meshes without a value are left out.
     """
-    known = [(r.mesh, r.axes.get(axis)) for r in series]
-    points = [(float(np.prod(m)) ** (-2.0 / 3.0), float(y)) for m, y in known if y is not None]
-    if len(points) < 2 or points[-1][0] == points[-2][0]:
+    known = [(r.mesh, y) for r in series if (y := r.axes.get(axis)) is not None]
+    distinct = {int(np.prod(mesh)): (mesh, y) for mesh, y in known}.values()
+    if len(distinct) < 2:
         return None
-    (x1, y1), (x2, y2) = points[-2:]
-    limit: float = y2 - x2 * (y1 - y2) / (x1 - x2)
-    return limit
+    limit, _ = extrapolated([mesh for mesh, _ in distinct], [y for _, y in distinct])
+    return float(limit)
 
 
 def partner(records: Sequence[CarrierTensor], wanted: CarrierTensor) -> CarrierTensor | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from elphant.crystal import AXES
 from elphant.errors import ConfigurationError
 from elphant.report.electron_records import EffectiveMass
+from elphant.report.mobility_records import Mobility
 from elphant.report.records import ThermalConductivity
 from elphant.report.run_data import RunData
 
@@ -182,3 +183,16 @@ def masses_along(
     return {
         axis: float(1 / value) if value else None for axis, value in zip(AXES, values, strict=True)
     }
+
+
+def mobility_along(
+    run: RunData, record: Mobility, target: TargetSetting
+) -> dict[str, float | None]:
+    """Return n·μ·n (cm² V⁻¹ s⁻¹) along a, b and c of the target setting.
+
+    Without a tensor the values along the run's own axes can be renamed; None where the target axis
+    is no axis of the run.
+    """
+    if record.cartesian is None:
+        return {axis: record.axes.get(own_axis(run, target, axis)) for axis in AXES}
+    return dict(tensor_along(run, np.array(record.cartesian), target))

@@ -197,14 +197,20 @@ def caption(run: RunData) -> str:
     )
     for carrier in _carriers(run):
         parts = []
-        for axis, record in run.transport.shares(carrier).items():
+        shares = run.transport.shares(carrier)
+        what = "the phonon part of the resistance" if _impure(shares) else "the resistance"
+        for axis, record in shares.items():
             found = strongest(record)
             if found is not None:
                 parts.append(f"{found[0]:.1f} to {found[1]:.1f} THz along {axis}")
         if parts:
-            text += f"Half of the resistance of {carrier}s comes from phonons at "
+            text += f"Half of {what} of {carrier}s comes from phonons at "
             text += f"{', '.join(parts)}. "
     return text.strip()
+
+
+def _impure(shares: Mapping[str, Attribution]) -> bool:
+    return any(record.by_part.get("impurity") for record in shares.values())
 
 
 def alt(run: RunData) -> str:

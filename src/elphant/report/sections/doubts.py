@@ -15,7 +15,7 @@ Part = Literal["electrons", "phonons", "mobility"]
 MOBILITY_CHECKS = (
     "boltzmann", "bte", "collision", "derivative", "drifting_carriers", "impurit", "mobility",
     "no_hamiltonian_derivatives", "no_polar", "no_remaining", "no_total", "non_positive_rates",
-    "range_parameter", "strong_coupling", "unscattered_states",
+    "range_parameter", "strong_coupling", "unscattered_states", "vertex",
 )  # fmt: skip
 #: First words of the names of checks on the electronic structure; all others concern phonons.
 ELECTRON_CHECKS = (

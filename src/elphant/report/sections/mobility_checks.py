@@ -8,7 +8,7 @@ from typing import Any
 from elphant.crystal import AXES
 from elphant.report.mobility_records import CarrierTransport, TransportRecords, dense_limit
 from elphant.report.model import Block, Paragraph, Table
-from elphant.report.text import compact, duration, fixed, mesh_text, number, sentence
+from elphant.report.text import compact, duration, fixed, listing, mesh_text, number, sentence
 
 MILLI = 1e3  # meV in eV
 _PART_NAMES = {
@@ -40,6 +40,8 @@ def attribution_blocks(records: TransportRecords) -> list[Block]:
         "−∂ ln σ / ∂ ln C of each kind of scattering C: the relative change of the conductivity "
         "when that kind grows by as much. The shares sum to 100 %; interference may be negative."
     )
+    if "impurity" in parts:
+        text += " Shares by valley are those of phonons and impurities together."
     return [Table(caption=caption, headers=headers, rows=rows), Paragraph(text=text, muted=True)]
 
 
@@ -78,6 +80,13 @@ def validity_blocks(records: TransportRecords) -> list[Block]:
         "or invalid, the mobility is a number without that picture behind it: carriers there do "
         "not travel as waves, and hop or diffuse."
     )
+    differences = {r.carrier: r.vertex_difference for r in found if r.vertex_difference is not None}
+    if differences:
+        each = [f"{100 * value:.2g} % for {name}s" for name, value in differences.items()]
+        text += (
+            " Where energy is conserved, co-moving and projected matrix elements differ by up to "
+            f"{listing(each)}, relative to the largest one."
+        )
     caption = "Is the Boltzmann equation valid?"
     return [
         Table(caption=caption, headers=headers, rows=tuple(rows)),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elphant.crystal import Symmetry
-from elphant.electron.band_edges import find_band_edges
+from elphant.electron.band_edges import BandEdges, edge_interpolation, find_band_edges
 from elphant.electron.bands import band_structure
 from elphant.electron.density_of_states import density_of_states
+from elphant.electron.interpolation import BandInterpolation
 from elphant.grids import high_symmetry_path, mesh_from_spacing, sample_path
 from elphant.grids.irreducible import irreducible_mesh
-from elphant.orbitals import HamiltonianOrigin
+from elphant.orbitals import HamiltonianOrigin, LocalOrbitalHamiltonian
 from elphant.quality import QualityFlag
 from elphant.store.stage import Arrays, Stage
 from elphant.workflow.context import RunContext
@@ -29,6 +31,37 @@ DOS_STEP = 0.02
 
 #: Gap (eV) below which one edge does not stand alone.
 SMALL_GAP = 0.1
+
+
+class EdgeModels:
+    """Band edges and the k·p models around them, computed once, when first asked for.
+
+    Bands, masses and mobility share them within a run; a stage restored from disk needs none.
+
+    Parameters
+    ----------
+    hamiltonian : LocalOrbitalHamiltonian
+    mesh : sequence of int, (3,)
+        Γ-centred mesh of the expansion points.
+    symmetry : Symmetry
+    """
+
+    def __init__(
+        self, hamiltonian: LocalOrbitalHamiltonian, mesh: Sequence[int], symmetry: Symmetry
+    ) -> None:
+        self._hamiltonian, self._mesh, self._symmetry = hamiltonian, mesh, symmetry
+
+    @cached_property
+    def interpolation(self) -> BandInterpolation:
+        """Models at the irreducible points of the mesh."""
+        return edge_interpolation(self._hamiltonian, self._mesh, self._symmetry)
+
+    @cached_property
+    def edges(self) -> BandEdges:
+        """Edges, competing valleys, and gaps."""
+        return find_band_edges(
+            self._hamiltonian, self._mesh, self._symmetry, interpolation=self.interpolation
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +81,8 @@ class BandsResult:
     labels : tuple of str
         Labels of the band path.
     flags : tuple of QualityFlag
+    models : EdgeModels
+        For the stages that follow.
     """
 
     key: str
@@ -57,6 +92,7 @@ class BandsResult:
     arrays: Sequence[tuple[str, Any, str, str]]
     labels: tuple[str, ...]
     flags: tuple[QualityFlag, ...]
+    models: EdgeModels
 
 
 def bands_stage(context: RunContext, source: HamiltonianResult, symmetry: Symmetry) -> BandsResult:
@@ -76,9 +112,11 @@ def bands_stage(context: RunContext, source: HamiltonianResult, symmetry: Symmet
         "tolerance": symmetry.tolerance,
     }
 
+    models = EdgeModels(hamiltonian, mesh, symmetry)
+
     def compute(_: Stage) -> tuple[Mapping[str, Any], Arrays]:
         with context.progress.task("band edges, bands, density of states", 3) as task:
-            edges = find_band_edges(hamiltonian, mesh, symmetry)
+            edges = models.edges
             task.advance()
             path = high_symmetry_path(hamiltonian.crystal, tolerance=symmetry.tolerance)
             sampled = sample_path(path, hamiltonian.crystal, options.points_per_leg)
@@ -124,6 +162,7 @@ def bands_stage(context: RunContext, source: HamiltonianResult, symmetry: Symmet
         arrays=_named(stored, record["projections"]),
         labels=tuple(record["labels"]),
         flags=_gap_flags(gap, hamiltonian.origin),
+        models=models,
     )
 
 

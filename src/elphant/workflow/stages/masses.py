@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from elphant.crystal import AXES, Frame, Symmetry
-from elphant.electron.band_edges import BandEdge, edge_interpolation, find_band_edges
+from elphant.electron.band_edges import BandEdge
 from elphant.electron.conductivity_mass import Carrier, ConductivityMass, conductivity_masses
 from elphant.electron.effective_mass import inverse_mass
 from elphant.electron.mass_uncertainty import mass_uncertainty
@@ -63,8 +63,7 @@ def masses_stage(
         records: list[dict[str, Any]] = []
         flags: list[QualityFlag] = []
         with context.progress.task("effective masses", 4) as task:
-            interpolation = edge_interpolation(hamiltonian, bands.mesh, symmetry)
-            edges = find_band_edges(hamiltonian, bands.mesh, symmetry, interpolation=interpolation)
+            interpolation, edges = bands.models.interpolation, bands.models.edges
             sides: tuple[tuple[Carrier, tuple[BandEdge, ...]], ...] = (
                 ("electron", edges.conduction_valleys),
                 ("hole", edges.valence_valleys),

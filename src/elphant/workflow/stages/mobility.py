@@ -18,15 +18,13 @@ from elphant.coupling.mobility import (
     CarrierMobility,
     MobilitySettings,
     carrier_mobility,
-    extrapolated,
 )
 from elphant.coupling.polar_modes import PolarModes, polar_modes
 from elphant.coupling.scattering import DeltaSettings, PairSums
 from elphant.coupling.vertex import CouplingVertex
+from elphant.coupling.vertex_difference import vertex_difference
 from elphant.crystal import AXES, Frame, Symmetry
-from elphant.electron.band_edges import BandEdges, edge_interpolation, find_band_edges
 from elphant.electron.conductivity_mass import Carrier
-from elphant.electron.interpolation import BandInterpolation
 from elphant.electron.transport.onsager import OnsagerCoefficients
 from elphant.electron.transport.solution import TransportSolution
 from elphant.electron.transport.spherical import FrohlichBand
@@ -34,11 +32,11 @@ from elphant.electron.transport.state_space import StateSpace
 from elphant.electron.transport.valleys import find_valleys
 from elphant.electron.transport.window import WindowStates, window_states
 from elphant.errors import PhysicsError
-from elphant.grids import mesh_from_spacing
+from elphant.grids import extrapolated, mesh_from_spacing
 from elphant.models.dielectric.dielectric_data import DielectricData
 from elphant.phonon.force_constants import ForceConstants
 from elphant.phonon.unit_cell_modes import UnitCellPhonons
-from elphant.quality import QualityFlag
+from elphant.quality import QualityFlag, check_below
 from elphant.store.stage import Arrays, Stage
 from elphant.tensors import TransportTensor
 from elphant.units import BOLTZMANN_EV, HBAR_EV_PS, INVERSE_MASS_PER_EV_A2, PLANCK_EV_PS
@@ -47,7 +45,7 @@ from elphant.workflow.stages.bands import BandsResult
 from elphant.workflow.stages.derivatives import DerivativesResult
 from elphant.workflow.stages.hamiltonian import HamiltonianResult
 
-VERSION = 1
+VERSION = 2
 
 Mesh = tuple[int, int, int]
 Records = list[dict[str, Any]]
@@ -69,6 +67,9 @@ RANGE_LIMIT = 0.1
 #: The picture of particles fails where the mean free path is shorter than this (Å), a bond, or the
 #: width of a state exceeds kT this many times.
 SHORTEST_PATH, WIDEST = 3.0, 4.0
+
+#: Difference of two forms of the vertex, relative to the largest element, that counts as a doubt.
+VERTEX_LIMIT = 0.05
 
 #: Share of the current in states with rates that are not positive that a relaxation time bears.
 NEGATIVE_SHARE = 0.01
@@ -157,9 +158,11 @@ def mobility_stage(
     record = dict(output.record)
     flags = tuple(QualityFlag(**flag) for flag in record.pop("flags"))
     names = record.pop("arrays")
+    polar = dielectric is not None and range_parameter is not None
     references = ["ponce2020"]
-    references += ["verdi2015"] if dielectric is not None else []
-    references += ["brunin2020"] if dielectric is not None else []
+    references += ["verdi2015"] if polar else []
+    references += ["gunst2016"] if options.vertex == "projected" else []
+    references += ["brooks1955", "chattopadhyay1981"] if options.impurities is not None else []
     return MobilityResult(
         records=record,
         arrays=[
@@ -226,12 +229,7 @@ class _Run:
         self.derivatives, self.dielectric = derivatives, dielectric
         crystal = self.hamiltonian.crystal
         self.frame = Frame.of(crystal, symmetry)
-        self.interpolation: BandInterpolation = edge_interpolation(
-            self.hamiltonian, bands.mesh, symmetry
-        )
-        self.edges: BandEdges = find_band_edges(
-            self.hamiltonian, bands.mesh, symmetry, interpolation=self.interpolation
-        )
+        self.interpolation, self.edges = bands.models.interpolation, bands.models.edges
         self.phonons = UnitCellPhonons(force_constants, crystal)
         self.vertex = CouplingVertex(self.hamiltonian, derivatives.derivatives, self.options.vertex)
         self.long_range = self._long_range(derivatives.range_parameter)
@@ -482,6 +480,7 @@ class _Run:
 
     def _validity(self, carrier: Carrier, found: CarrierMobility) -> None:
         lengths = self.hamiltonian.crystal.lengths
+        difference = self._vertex_difference(carrier, found.window)
         for entry in found.validity:
             thermal = BOLTZMANN_EV * entry.temperature
             phonon = self._phonon_energy(found, entry.temperature)
@@ -500,11 +499,28 @@ class _Run:
                         "hbar_omega_ev": phonon,
                         "mean_free_path_A": path,
                         "lattice_A": float(lengths[i]),
+                        "vertex_difference": difference,
                         "verdict": verdict,
                     }
                 )
             if worst != "valid":
                 self.flags.append(_boltzmann_flag(carrier, entry.temperature, worst))
+
+    def _vertex_difference(self, carrier: Carrier, window: WindowStates) -> float | None:
+        """Return how far co-moving and projected elements differ; add a doubt if that is much."""
+        sums = PairSums(window, self.vertex, self.phonons, None, self.settings.delta)
+        difference = vertex_difference(sums, self.phonons)
+        if difference is not None:
+            self.flags.append(
+                check_below(
+                    "vertex_difference",
+                    difference,
+                    VERTEX_LIMIT,
+                    f"{carrier}s: co-moving and projected matrix elements differ by up to "
+                    f"{100 * difference:.2g} % of the largest one where energy is conserved",
+                )
+            )
+        return difference
 
     def _phonon_energy(self, found: CarrierMobility, temperature: float) -> float | None:
         for entry in found.shares:
