@@ -22,7 +22,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from elphant.coupling.mobility import MobilitySettings, carrier_mobility
 from elphant.coupling.scattering import DeltaSettings, PairSums, scattering_kernels
 from elphant.coupling.vertex import CouplingVertex
 from elphant.electron.transport.collision import CollisionOperator
