@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from pyscf_crystals import FCC, silicon, turned, zincblende
 
+from elphant.coupling.finite_differences import repeated
 from elphant.crystal import Crystal, find_symmetry
+from elphant.engine.progress import SilentProgress
 from elphant.errors import ConfigurationError, PhysicsError, ResourceError, StoreError
 from elphant.models.citations import bibtex
 from elphant.models.hamiltonians.pyscf import PySCFProvider, PySCFSettings
+from elphant.models.hamiltonians.pyscf.calculation import Calculation, shared_grids
 from elphant.models.hamiltonians.pyscf.cell import load_species, orbital_basis
 from elphant.models.hamiltonians.pyscf.grid import density_grid
 from elphant.models.hamiltonians.pyscf.local_potential import (
@@ -272,17 +275,31 @@ def test_partial_filling_conserves_electrons() -> None:
     assert weights @ occupation.numbers.sum(axis=1) == pytest.approx(6.0, abs=1e-10)
 
 
-def test_displaced_crystals_share_one_grid_with_an_anchor() -> None:
-    """A grid that followed the moved atom would change the matrix elements of all others."""
+@pytest.mark.parametrize("repeats", [(1, 1, 1), (2, 1, 1)])
+def test_displaced_crystals_share_grids(repeats: tuple[int, int, int]) -> None:
+    """Points chosen for each displaced crystal would change the matrix elements of all others."""
+    crystal = repeated(zincblende((31, 33), 5.6533), repeats)
+    alone = PySCFSettings(k_mesh=(2, 2, 2), cutoff=400.0)
+    shared = shared_grids(alone, crystal)
+    own, common = set(), set()
+    for vector in ([0.03, 0.015, 0.006], [0.03, 0.0, 0.0], [0.02, 0.02, 0.02]):
+        shift = np.zeros((crystal.n_atoms, 3))
+        shift[0] = vector
+        for settings, found in ((alone, own), (shared, common)):
+            problem = Calculation.prepare(
+                crystal.displaced(shift), settings, SilentProgress()
+            ).problem
+            grid = problem.grid
+            found.add((grid.shape, *grid.origin.tolist(), *problem.k_mesh.shift.tolist()))
+    assert len(own) > 1
+    assert len(common) == 1
+
+
+def test_displaced_crystals_use_their_symmetry_on_a_shared_grid() -> None:
     crystal = zincblende((31, 33), 5.6533)
-    anchor = crystal.fractional[0]
     shift = np.zeros((crystal.n_atoms, 3))
-    origins, followed = [], []
-    for size in (0.03, -0.03):
-        shift[0] = [size, 0.5 * size, 0.2 * size]
-        moved = crystal.displaced(shift)
-        symmetry = find_symmetry(moved)
-        origins.append(density_grid(moved, symmetry, 4.0, anchor).origin)
-        followed.append(density_grid(moved, symmetry, 4.0).origin)
-    np.testing.assert_allclose(origins[0], origins[1], atol=1e-12)
-    assert np.abs(followed[0] - followed[1]).max() > 1e-3
+    shift[1] = [0.0, 0.0, 0.03]
+    settings = shared_grids(PySCFSettings(cutoff=400.0), crystal)
+    grid = Calculation.prepare(crystal.displaced(shift), settings, SilentProgress()).problem.grid
+    assert grid.n_operations == 4
+    assert len(grid.irreducible) < 0.4 * grid.n_points

@@ -18,6 +18,7 @@ from elphant.coupling.finite_differences import (
     Repeats,
     derivatives_from_supercells,
     displaced_supercell,
+    repeated,
     supercell_displacements,
 )
 from elphant.coupling.long_range import LongRangeCoupling, default_range_parameter
@@ -39,8 +40,8 @@ from elphant.workflow.context import RunContext
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.stages.hamiltonian import HamiltonianResult
 
-ITEMS_VERSION = 2
-VERSION = 2
+ITEMS_VERSION = 3
+VERSION = 3
 
 #: Distance of k points of displaced supercells, Å⁻¹, unless a mesh is given.
 SUPERCELL_K_SPACING = 0.3
@@ -106,16 +107,15 @@ class SupercellWork:
         Of a model; enough to make it again in a worker process.
     memory_gb : float
         Memory bound of one process.
-    anchor : tuple of float
-        Fractional position of the first atom at rest, to which density grids are tied: a grid that
-        followed the moved atom would change the matrix elements of all others.
+    at_rest : Crystal
+        The supercell without displacements, whose density grid and k points all of them share.
     """
 
     stage: Stage
     crystals: list[Crystal]
     source: HamiltonianSource
     memory_gb: float
-    anchor: tuple[float, float, float]
+    at_rest: Crystal
 
     def pending(self) -> list[int]:
         """Return the supercells that are not stored."""
@@ -130,13 +130,8 @@ class SupercellWork:
                 from elphant.models.hamiltonians.pyscf import PySCFProvider
 
                 assert isinstance(provider, PySCFProvider)
-                provider = PySCFProvider(
-                    replace(
-                        provider.settings,
-                        orbital_floor=SUPERCELL_ORBITAL_FLOOR,
-                        grid_anchor=self.anchor,
-                    )
-                )
+                settings = replace(provider.settings, orbital_floor=SUPERCELL_ORBITAL_FLOOR)
+                provider = PySCFProvider(settings).with_grids_of(self.at_rest)
             matrix = provider.predict(self.crystals[item]).hamiltonian
             arrays = {"pairs": matrix.pairs, "cells": matrix.cells, "values": matrix.values}
             self.stage.save_item(item, arrays)
@@ -195,8 +190,12 @@ def derivatives_stage(
     )
     crystals = [displaced_supercell(hamiltonian.crystal, repeats, move) for move in moves]
     of_supercells = supercell_source(context.config, source, crystals[0])
+    crystal = hamiltonian.crystal
+    # H depends neither on masses nor on names: other phonons leave these items as they are.
     inputs = {
-        "crystal": hamiltonian.crystal.to_dict(),
+        "lattice": crystal.lattice.tolist(),
+        "fractional": crystal.fractional.tolist(),
+        "numbers": crystal.numbers.tolist(),
         "hamiltonian": of_supercells.identity,
         "supercell": list(repeats),
         "displacements": [move.to_dict() for move in moves],
@@ -206,7 +205,6 @@ def derivatives_stage(
         f"derivatives: {len(moves)} displacements in a {'x'.join(map(str, repeats))} supercell of "
         f"{crystals[0].n_atoms} atoms"
     )
-    x, y, z = (hamiltonian.crystal.fractional[0] / np.array(repeats)).tolist()
     items_stage = context.directory.stage("displaced-supercells", ITEMS_VERSION, inputs)
     assembled_inputs = {
         "supercells": items_stage.key,
@@ -223,7 +221,8 @@ def derivatives_stage(
         n_workers = 1 if workers == "auto" else min(workers, len(crystals))
         work = SupercellWork(
             stage=items_stage, crystals=crystals, source=of_supercells,
-            memory_gb=context.memory_gb / n_workers, anchor=(x, y, z),
+            memory_gb=context.memory_gb / n_workers,
+            at_rest=repeated(hamiltonian.crystal, repeats),
         )  # fmt: skip
         label = f"displaced supercells ({crystals[0].n_atoms} atoms)"
         context.complete_items(items_stage, work, len(crystals), label=label, n_workers=n_workers)

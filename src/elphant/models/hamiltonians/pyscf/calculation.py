@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elphant.crystal import Crystal, find_symmetry
+from elphant.crystal import Crystal, Symmetry, find_symmetry
 from elphant.crystal.symmetry import SYMMETRY_TOLERANCE
 from elphant.engine.memory import parse_memory
 from elphant.engine.progress import Progress
+from elphant.grids.irreducible import KMesh
 from elphant.grids.mesh import mesh_from_spacing
-from elphant.models.hamiltonians.pyscf.cell import load_species, orbital_basis, periodic_cell
+from elphant.models.hamiltonians.pyscf.cell import (
+    Species,
+    load_species,
+    orbital_basis,
+    periodic_cell,
+)
 from elphant.models.hamiltonians.pyscf.checkpoint import (
     INTERVAL,
     Checkpoint,
@@ -30,7 +36,11 @@ from elphant.models.hamiltonians.pyscf.choices import (
     require_even_electrons,
     require_room,
 )
-from elphant.models.hamiltonians.pyscf.grid import density_grid
+from elphant.models.hamiltonians.pyscf.grid import (
+    GridPlacement,
+    density_grid,
+    symmetric_placement,
+)
 from elphant.models.hamiltonians.pyscf.kohn_sham import (
     Cycle,
     KohnShamProblem,
@@ -92,9 +102,8 @@ class PySCFSettings:
         Distance tolerance with which it is found.
     orbital_floor : float, Å^(-3/2)
         Orbitals are cut on the density grid where they fall below this.
-    grid_anchor : tuple of float, optional
-        Fractional point to which the density grid is tied along directions that symmetry leaves
-        free; the first atom by default. Derivatives need one grid for all displaced crystals.
+    placement : GridPlacement, optional
+        Of the density grid; by default as symmetry asks.
     memory_gb : float, optional
         Bound; by default a share of the machine.
     checkpoint : Path, optional
@@ -117,7 +126,7 @@ class PySCFSettings:
     use_symmetry: bool = True
     symmetry_tolerance: float = SYMMETRY_TOLERANCE
     orbital_floor: float = 1e-6
-    grid_anchor: tuple[float, float, float] | None = None
+    placement: GridPlacement | None = None
     memory_gb: float | None = None
     checkpoint: Path | None = None
     n_threads: int = 1
@@ -156,12 +165,9 @@ class Calculation:
         symmetry = (
             find_symmetry(crystal, settings.symmetry_tolerance) if settings.use_symmetry else None
         )
-        g_max = largest_wave(species, atoms)
-        if settings.cutoff is not None:
-            g_max = float(np.sqrt(2.0 * settings.cutoff / EV_PER_HARTREE))
-        grid = density_grid(crystal, symmetry, g_max, settings.grid_anchor)
-        mesh = settings.k_mesh or mesh_from_spacing(crystal.lattice, settings.k_spacing)
-        k_mesh = choose_k_mesh(symmetry, mesh, settings.k_shift)
+        g_max = _largest_wave(settings, species, atoms)
+        grid = density_grid(crystal, symmetry, g_max, settings.placement)
+        k_mesh = _k_mesh(settings, crystal, symmetry)
         integrals = OneElectronIntegrals(crystal, species, basis)
         overlap = integrals.overlap()
         bound = parse_memory(settings.memory_gb)
@@ -262,14 +268,54 @@ def density_grid_points(crystal: Crystal, settings: PySCFSettings) -> int:
     ModelError
         As :meth:`Calculation.prepare`.
     """
+    return int(density_grid(crystal, None, _largest_wave_of(settings, crystal)).n_points)
+
+
+def shared_grids(settings: PySCFSettings, crystal: Crystal) -> PySCFSettings:
+    """Return settings with which crystals that differ by displaced atoms have the same points.
+
+    Density grid and shift of the k points are those of the given crystal. Chosen for each displaced
+    crystal by its own symmetry, they would differ between displacements, and so would H.
+
+    Parameters
+    ----------
+    settings : PySCFSettings
+    crystal : Crystal
+        With all atoms at rest.
+
+    Raises
+    ------
+    ModelError
+        As :meth:`Calculation.prepare`.
+    """
+    symmetry = find_symmetry(crystal, settings.symmetry_tolerance)
+    k_mesh = _k_mesh(settings, crystal, symmetry)
+    x, y, z = k_mesh.shift.tolist()
+    placement = symmetric_placement(crystal, symmetry, _largest_wave_of(settings, crystal))
+    return replace(settings, k_shift=(x, y, z), placement=placement)
+
+
+def _k_mesh(settings: PySCFSettings, crystal: Crystal, symmetry: Symmetry | None) -> KMesh:
+    mesh = settings.k_mesh or mesh_from_spacing(crystal.lattice, settings.k_spacing)
+    return choose_k_mesh(symmetry, mesh, settings.k_shift)
+
+
+def _largest_wave(
+    settings: PySCFSettings, species: dict[str, Species], atoms: dict[str, FreeAtom]
+) -> float:
+    """Return the wave number (bohr⁻¹) of the density's cut-off."""
+    if settings.cutoff is None:
+        return largest_wave(species, atoms)
+    return float(np.sqrt(2.0 * settings.cutoff / EV_PER_HARTREE))
+
+
+def _largest_wave_of(settings: PySCFSettings, crystal: Crystal) -> float:
     functional = Functional.of(settings.functional)
     species = load_species(crystal, settings.basis, settings.pseudopotential)
-    if settings.cutoff is not None:
-        g_max = float(np.sqrt(2.0 * settings.cutoff / EV_PER_HARTREE))
-    else:
-        basis = orbital_basis(crystal, species)
-        g_max = largest_wave(species, free_atoms(crystal, species, basis, functional))
-    return int(density_grid(crystal, None, g_max).n_points)
+    atoms = {}
+    if settings.cutoff is None:
+        atoms = free_atoms(crystal, species, orbital_basis(crystal, species), functional)
+    return _largest_wave(settings, species, atoms)
 
 
 def _plain_settings(settings: PySCFSettings) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from math import lcm
 
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from elphant.crystal import Crystal, Symmetry
 from elphant.units import ANGSTROM_PER_BOHR
@@ -129,8 +129,26 @@ class DensityGrid:
         return np.asarray(np.exp(-2j * np.pi * (self._sphere[1] @ shift)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridPlacement:
+    """Divisions and origin of a density grid.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    origin : tuple of float
+        Fractional.
+    """
+
+    shape: tuple[int, int, int]
+    origin: tuple[float, float, float]
+
+
 def density_grid(
-    crystal: Crystal, symmetry: Symmetry | None, g_max: float, anchor: ArrayLike | None = None
+    crystal: Crystal,
+    symmetry: Symmetry | None,
+    g_max: float,
+    placement: GridPlacement | None = None,
 ) -> DensityGrid:
     """Return the coarsest symmetric grid that holds all waves up to ``g_max`` (bohr⁻¹).
 
@@ -140,49 +158,69 @@ def density_grid(
     symmetry : Symmetry or None
         None uses no symmetry: every point is its own representative.
     g_max : float
-    anchor : array_like, (3,), optional
-        Fractional point to which the grid is tied along directions that symmetry leaves free; the
-        first atom by default. Crystals that differ by displaced atoms need one and the same.
+    placement : GridPlacement, optional
+        Grid of another crystal, for those that differ from it by displaced atoms; operations that
+        do not map it onto itself are left out.
     """
-    wanted = g_max / ANGSTROM_PER_BOHR * crystal.lengths / np.pi
     if symmetry is None:
-        shape = tuple(_smooth(float(n), 1) for n in wanted)
-        points = np.arange(int(np.prod(shape)))
-        return _grid(crystal, shape, np.zeros(3), g_max, points, 1)
-    point = crystal.fractional[0] if anchor is None else np.asarray(anchor, dtype=float)
-    origin = _symmetric_origin(symmetry, point)
-    moved = symmetry.translations + (symmetry.rotations - np.eye(3)) @ origin
-    exact = np.round(moved * DENOMINATOR).astype(np.int64)
-    usable = (np.abs(moved - exact / DENOMINATOR) < TRANSLATION_TOLERANCE).all(axis=1)
-    rotations, shifts = symmetry.rotations[usable], exact[usable]
-    shape = _symmetric_shape(wanted, rotations, shifts)
+        if placement is None:
+            wanted = _wanted_divisions(crystal, g_max)
+            shape = tuple(_smooth(float(n), 1) for n in wanted)
+            placement = GridPlacement(shape=shape, origin=(0.0, 0.0, 0.0))  # type: ignore[arg-type]
+        points = np.arange(int(np.prod(placement.shape)))
+        return _grid(crystal, placement, g_max, points, 1)
+    placement = placement or symmetric_placement(crystal, symmetry, g_max)
+    rotations, shifts = _tabulated_operations(symmetry, np.array(placement.origin))
+    mapped = _maps_grid(placement.shape, rotations, shifts)
+    rotations, shifts = rotations[mapped], shifts[mapped]
     return _grid(
-        crystal, shape, origin, g_max, _orbits(shape, rotations, shifts), int(usable.sum())
+        crystal, placement, g_max, _orbits(placement.shape, rotations, shifts), len(rotations)
     )
 
 
-def _symmetric_origin(symmetry: Symmetry, anchor: Array) -> Array:
-    """Return the origin of the tabulated setting; where that is free, it moves with the anchor."""
+def symmetric_placement(crystal: Crystal, symmetry: Symmetry, g_max: float) -> GridPlacement:
+    """Return where a grid lies that the space group maps onto itself.
+
+    The origin is that of the tabulated setting; where that is free, it lies at the first atom.
+    """
     origin = -np.linalg.inv(symmetry.transformation) @ symmetry.origin_shift
     free = symmetry.rotations.mean(axis=0)
-    origin = origin + free @ (anchor - origin)
-    return np.asarray(np.mod(origin, 1.0))
+    origin = np.mod(origin + free @ (crystal.fractional[0] - origin), 1.0)
+    rotations, shifts = _tabulated_operations(symmetry, origin)
+    shape = _symmetric_shape(_wanted_divisions(crystal, g_max), rotations, shifts)
+    x, y, z = origin.tolist()
+    return GridPlacement(shape=shape, origin=(x, y, z))
+
+
+def _wanted_divisions(crystal: Crystal, g_max: float) -> Array:
+    return np.asarray(g_max / ANGSTROM_PER_BOHR * crystal.lengths / np.pi)
+
+
+def _tabulated_operations(symmetry: Symmetry, origin: Array) -> tuple[Integers, Integers]:
+    """Return rotations and translations in 24ths about an origin, as far as they are such."""
+    moved = symmetry.translations + (symmetry.rotations - np.eye(3)) @ origin
+    exact = np.round(moved * DENOMINATOR).astype(np.int64)
+    usable = (np.abs(moved - exact / DENOMINATOR) < TRANSLATION_TOLERANCE).all(axis=1)
+    return symmetry.rotations[usable], exact[usable]
+
+
+def _maps_grid(
+    shape: tuple[int, int, int], rotations: Integers, shifts: Integers
+) -> NDArray[np.bool_]:
+    """Return which operations map the points of a grid onto each other."""
+    counts = np.array(shape)
+    turned = (rotations * counts[:, None] % counts[None, :] == 0).all(axis=(1, 2))
+    return np.asarray(turned & (shifts * counts % DENOMINATOR == 0).all(axis=1))
 
 
 def _grid(
-    crystal: Crystal,
-    shape: tuple[int, ...],
-    origin: Array,
-    g_max: float,
-    first: Integers,
-    n_operations: int,
+    crystal: Crystal, placement: GridPlacement, g_max: float, first: Integers, n_operations: int
 ) -> DensityGrid:
     irreducible, representative = np.unique(first, return_inverse=True)
-    n1, n2, n3 = shape
     return DensityGrid(
         crystal=crystal,
-        shape=(n1, n2, n3),
-        origin=origin,
+        shape=placement.shape,
+        origin=np.array(placement.origin),
         g_max=g_max,
         irreducible=irreducible,
         representative=representative.ravel(),
@@ -190,7 +228,7 @@ def _grid(
     )
 
 
-def _symmetric_shape(wanted: Array, rotations: Integers, shifts: Integers) -> tuple[int, ...]:
+def _symmetric_shape(wanted: Array, rotations: Integers, shifts: Integers) -> tuple[int, int, int]:
     """Return divisions that rotations and translations (in 24ths) map onto themselves."""
     linked = (rotations != 0).any(axis=0)
     linked = linked | linked.T
@@ -206,7 +244,8 @@ def _symmetric_shape(wanted: Array, rotations: Integers, shifts: Integers) -> tu
         group = np.flatnonzero(linked[axis])
         divisor = lcm(*(divisors[other] for other in group.tolist()))
         shape.append(_smooth(float(wanted[group].max()), divisor))
-    return tuple(shape)
+    n1, n2, n3 = shape
+    return n1, n2, n3
 
 
 def _smooth(least: float, divisor: int) -> int:

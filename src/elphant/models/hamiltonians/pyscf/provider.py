@@ -12,6 +12,7 @@ from elphant.models.hamiltonians.pyscf.calculation import (
     Calculation,
     PySCFSettings,
     pyscf_version,
+    shared_grids,
 )
 from elphant.models.hamiltonians.pyscf.cell import load_species, orbital_basis
 from elphant.models.hamiltonians.pyscf.one_electron import OneElectronIntegrals
@@ -71,6 +72,13 @@ class PySCFProvider:
     @property
     def _references(self) -> tuple[str, ...]:
         return (*REFERENCES, "perdew1996") if self.settings.functional == "pbe" else REFERENCES
+
+    def with_grids_of(self, crystal: Crystal) -> PySCFProvider:
+        """Return a provider for crystals that differ from this one by displaced atoms.
+
+        All of them get the density grid and the k points of ``crystal``; see :func:`shared_grids`.
+        """
+        return PySCFProvider(shared_grids(self.settings, crystal), self._progress)
 
     def predict(self, crystal: Crystal) -> LocalOrbitalHamiltonian:
         """Return the Hamiltonian of a crystal, in its own frame and cell.
