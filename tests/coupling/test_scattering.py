@@ -110,6 +110,8 @@ def brute_force(model: Model) -> dict[str, np.ndarray]:
                     omega = np.maximum(f, 0.02) * PLANCK_EV_PS
                     delta = gaussian_weights(x - omega, sigma) + gaussian_weights(x + omega, sigma)
                     delta = delta / (2 * np.sinh(omega / (2 * BOLTZMANN_EV * TEMPERATURE)))
+                    missed = np.abs(x) - omega
+                    delta = delta / np.cosh(missed / (2 * BOLTZMANN_EV * TEMPERATURE))
                     for name in PARTS:
                         rate = 2 * np.pi / HBAR_EV_PS / n * (square[name][m, b] * delta).sum()
                         kernels[name][row, column] = rate

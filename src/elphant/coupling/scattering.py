@@ -37,6 +37,7 @@ from elphant.electron.transport.delta import (
     pair_widths,
     phonon_gaussians,
     step_metric,
+    thermal_balance,
 )
 from elphant.electron.transport.window import WindowStates
 from elphant.phonon.unit_cell_modes import UnitCellPhonons
@@ -107,6 +108,8 @@ class PairBlock:
         Phonon energies.
     delta : ndarray, (n, n_modes) eV⁻¹
         Sum of the delta functions of absorption and emission.
+    difference : ndarray, (n,) eV
+        Energy of the final state less that of the initial one.
     """
 
     row: Integers
@@ -114,6 +117,7 @@ class PairBlock:
     square: dict[str, Array]
     omega: Array
     delta: Array
+    difference: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -319,6 +323,7 @@ class PairSums:
             square=_squares(short, long),
             omega=omega,
             delta=delta,
+            difference=difference[near],
         )
 
     def _delta(
@@ -396,6 +401,7 @@ def pair_rates(sums: PairSums, block: PairBlock, temperature: float) -> dict[str
     """Return K of each pair, resolved by part and mode, (n, n_modes) ps⁻¹."""
     thermal = 2.0 * np.pi / (HBAR_EV_PS * sums.n_points) * block.delta
     thermal = thermal * _half_sinh(block.omega, temperature)
+    thermal *= thermal_balance(np.abs(block.difference)[:, None] - block.omega, temperature)
     return {name: square * thermal for name, square in block.square.items()}
 
 

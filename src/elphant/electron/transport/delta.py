@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from elphant.arrays import checked_array
 from elphant.electron.transport.window import WindowStates
 from elphant.grids.tetrahedron import cell_tetrahedra, corner_weights
-from elphant.units import HBAR_EV_PS
+from elphant.units import BOLTZMANN_EV, HBAR_EV_PS
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -97,6 +97,24 @@ def phonon_gaussians(difference: Array, omega: Array, sigma: Array) -> Array:
     value[row, mode] += gaussian_weights(x[row, 0] + w[row, mode], narrow)
     result[near] = value
     return result
+
+
+def thermal_balance(mismatch: ArrayLike, temperature: float) -> Array:
+    r"""Return what keeps broadened delta functions from raising the rates.
+
+    A pair of states whose energies miss conservation by x has a symmetric kernel, so that the rates
+    from one to the other and back contain :math:`e^{\mp x / 2 k_B T}`. The mean of that over a
+    symmetric delta function exceeds one, by :math:`\sigma^2 / 8 (k_B T)^2`; with the factor
+    :math:`1 / \cosh(x / 2 k_B T)` it is exactly one.
+
+    Parameters
+    ----------
+    mismatch : array_like, eV
+        Difference of the energies of two states less that of the phonon, of either sign.
+    temperature : float, K
+    """
+    x = np.abs(np.asarray(mismatch, dtype=float)) / (2.0 * BOLTZMANN_EV * temperature)
+    return np.asarray(1.0 / np.cosh(np.minimum(x, 350.0)))
 
 
 def step_metric(steps: ArrayLike, rotations: ArrayLike | None = None) -> Array:
