@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from elphant.coupling.scattering import BRAS_AT_ONCE, KETS_AT_ONCE
+from elphant.coupling.scattering import BRAS_AT_ONCE, KETS_AT_ONCE, mode_sums
 from elphant.coupling.vertex import CouplingVertex
 from elphant.crystal import Crystal
 from elphant.crystal.io import read_crystal
@@ -50,8 +50,8 @@ OPERATIONS = 8
 #: Cells of the cluster of HamEPC, and of how many of them the contraction is timed.
 CLUSTER_CELLS, TIMED_CELLS = 27, 9
 
-#: Wave vectors whose modes are kept, and pairs projected at a time.
-N_Q, PROJECTED_AT_ONCE = 2048, 3072
+#: Wave vectors whose modes are kept, and final states of the window.
+N_Q, N_FINAL = 2048, 768
 
 
 def median_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -184,36 +184,39 @@ def time_pairs(
     generator: np.random.Generator,
     repeats: int,
 ) -> dict[str, float]:
-    """Return seconds per pair of each step, in a run whose window holds one batch of final states.
+    """Return seconds per pair of each step, in a run whose window holds so many final states.
 
     Final states are prepared once, for all initial states of the run.
     """
     vertex = CouplingVertex(hamiltonian, derivatives)
     n, n_modes = hamiltonian.n_orbitals, 3 * hamiltonian.crystal.n_atoms
-    n_pairs = KETS_AT_ONCE * BRAS_AT_ONCE
+    n_pairs = KETS_AT_ONCE * N_FINAL
     initial = random_states((KETS_AT_ONCE, n, 1), generator)
-    final = random_states((BRAS_AT_ONCE, n, 1), generator)
-    k, k_final = generator.random((KETS_AT_ONCE, 3)), generator.random((BRAS_AT_ONCE, 3))
-    energies, final_energies = np.zeros((KETS_AT_ONCE, 1)), np.zeros((BRAS_AT_ONCE, 1))
+    final = random_states((N_FINAL, n, 1), generator)
+    k, k_final = generator.random((KETS_AT_ONCE, 3)), generator.random((N_FINAL, 3))
+    energies, final_energies = np.zeros((KETS_AT_ONCE, 1)), np.zeros((N_FINAL, 1))
     modes = np.empty((N_Q, n_modes, n_modes), dtype=np.complex128)
     modes[:] = random_states((n_modes, n_modes), generator)
-    where = generator.integers(N_Q, size=n_pairs)
     bras = vertex.bras(k_final, final_energies, final)
     kets = vertex.kets(k, energies, initial)
-    g = vertex.couple(bras, kets).reshape(n_pairs, 1, n_modes)
+    batches = [slice(start, start + BRAS_AT_ONCE) for start in range(0, N_FINAL, BRAS_AT_ONCE)]
+    n_batch = KETS_AT_ONCE * BRAS_AT_ONCE
+    g = vertex.couple(bras.part(batches[0]), kets).reshape(n_batch, n_modes)
+    where = generator.integers(N_Q, size=n_batch)
+    flip = generator.random(n_batch) < 0.5
 
-    def project() -> None:
-        for start in range(0, n_pairs, PROJECTED_AT_ONCE):
-            part = slice(start, start + PROJECTED_AT_ONCE)
-            torch.bmm(torch.from_numpy(g[part]), torch.from_numpy(modes[where[part]]))
+    def couple() -> None:
+        for batch in batches:
+            vertex.couple(bras.part(batch), kets)
 
     seconds = {
         "kets": median_seconds(lambda: vertex.kets(k, energies, initial), repeats),
         "bras": median_seconds(lambda: vertex.bras(k_final, final_energies, final), repeats),
-        "products": median_seconds(lambda: vertex.couple(bras, kets), repeats),
-        "modes": median_seconds(project, repeats),
+        "products": median_seconds(couple, repeats),
+        "modes": median_seconds(lambda: mode_sums(g, modes, where, flip), repeats),
     }
-    seconds["bras"] *= KETS_AT_ONCE * OPERATIONS / BRAS_AT_ONCE
+    seconds["bras"] *= KETS_AT_ONCE * OPERATIONS / N_FINAL
+    seconds["modes"] *= len(batches)
     return {name: value / n_pairs for name, value in seconds.items()}
 
 
@@ -241,7 +244,7 @@ def main() -> None:
         eigen, contraction = time_dense(hamiltonian, generator, options.repeats)
         pair = sum(parts.values())
         # Irreducible states are diagonalised, each once, and meet all final states.
-        with_states = pair + eigen / BRAS_AT_ONCE
+        with_states = pair + eigen / N_FINAL
         print(f"\n{n} orbitals, {hamiltonian.hamiltonian.n_blocks / crystal.n_atoms:.0f} blocks "
               f"per atom; derivatives {dense_bytes / 1e9:.1f} GB dense, "
               f"{sparse_bytes / 1e9:.2f} GB here")  # fmt: skip

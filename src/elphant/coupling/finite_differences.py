@@ -233,7 +233,8 @@ def derivatives_from_supercells(
         sum_rule / max(largest, 1e-12),
         SUM_RULE_LIMIT,
         f"Moving all atoms together changed elements of H by up to {sum_rule:.1e} eV/Å before the "
-        f"sum rule was imposed; the largest derivative is {largest:.1f} eV/Å.",
+        f"sum rule was imposed; the largest derivative is {largest:.1f} eV/Å. This is mostly the "
+        "density grid; a higher hamiltonian.cutoff shows whether it matters.",
     )
     return AssembledDerivatives(
         derivatives=HamiltonianDerivatives(

@@ -311,11 +311,11 @@ class PairSums:
         short = long = None
         if self.vertex.has_short_range:
             g = self.vertex.couple(bras, kets)[:, :, 0, 0][near]
-            short = _contracted(g.reshape(len(g), -1), modes.amplitudes, where, flip)
+            short = mode_sums(g.reshape(len(g), -1), modes.amplitudes, where, flip)
         if self.long_range is not None:
             rho = self.vertex.transition_charges(bras, kets.states)[:, :, 0, 0][near]
             assert modes.potentials is not None
-            long = _contracted(rho, modes.potentials, where, flip)
+            long = mode_sums(rho, modes.potentials, where, flip)
         column, row = np.nonzero(near)
         return PairBlock(
             row=rows[row],
@@ -534,7 +534,7 @@ def _half_sinh(omega: Array, temperature: float) -> Array:
     return np.asarray(1.0 / (2.0 * np.sinh(np.minimum(x, 350.0))))
 
 
-def _contracted(g: Complex, modes: Complex, where: Integers, flip: NDArray[np.bool_]) -> Complex:
+def mode_sums(g: Complex, modes: Complex, where: Integers, flip: NDArray[np.bool_]) -> Complex:
     """Return sums over displacements or atoms for each pair and mode, up to a phase.
 
     Parameters
