@@ -118,13 +118,24 @@ def irreducible_mesh(
             "Give for example 0,0,0 or 1,1,1.",
         )
     given = np.eye(3, dtype=np.int64)[None] if rotations is None else np.asarray(rotations)
-    operations, images = _mesh_images(counts, half, given, time_reversal)
-    first = images.min(axis=0)
-    if (first[images] != first).any():
-        raise ValueError("the rotations do not form a group")
+    # One operation at a time: images of all points under all operations would fill the memory.
+    addresses = _addresses(counts)
+    first = np.arange(len(addresses), dtype=np.int64)
+    operations: list[Integers] = []
+    for matrix in reciprocal_operations(given, time_reversal=time_reversal):
+        image = _images(addresses, counts, half, matrix)
+        if image is not None:
+            operations.append(matrix)
+            np.minimum(first, image, out=first)
     irreducible, representative = np.unique(first, return_inverse=True)
-    operation = np.argmax(images[:, first] == np.arange(len(first)), axis=0)
-    points = (_addresses(counts) + 0.5 * half) / counts
+    operation = np.full(len(first), -1, dtype=np.int64)
+    for number in reversed(range(len(operations))):
+        image = _images(addresses[irreducible], counts, half, operations[number])
+        assert image is not None
+        operation[image] = number
+    if (first[irreducible] != irreducible).any() or (operation < 0).any():
+        raise ValueError("the rotations do not form a group")
+    points = (addresses + 0.5 * half) / counts
     return KMesh(
         points=points[irreducible],
         weights=np.bincount(representative.ravel()) / len(points),
@@ -132,7 +143,7 @@ def irreducible_mesh(
         shift=half,
         representative=representative.ravel(),
         full_points=points,
-        rotations=operations,
+        rotations=np.array(operations),
         operation=operation,
     )
 
@@ -150,23 +161,18 @@ def reciprocal_operations(rotations: ArrayLike, *, time_reversal: bool = True) -
     return np.array(list(found.values()))
 
 
-def _mesh_images(
-    counts: Integers, half: Integers, rotations: Integers, time_reversal: bool
-) -> tuple[Integers, Integers]:
-    """Return the operations that keep the mesh, and the index of every point's image."""
+def _images(
+    addresses: Integers, counts: Integers, half: Integers, matrix: Integers
+) -> Integers | None:
+    """Return the flat index of the image of every point; None if a point leaves the mesh."""
     # Twice the addresses, so that shifted points are integers too.
-    doubled = 2 * _addresses(counts) + half
-    operations: list[Integers] = []
-    images: list[Integers] = []
-    for matrix in reciprocal_operations(rotations, time_reversal=time_reversal):
-        moved = doubled @ (matrix * counts[:, None] / counts[None, :]).T
-        address = 0.5 * (moved - half)
-        if np.abs(address - np.rint(address)).max() > 1e-6:
-            continue
-        wrapped = np.mod(np.rint(address).astype(np.int64), counts)
-        operations.append(matrix)
-        images.append((wrapped[:, 2] * counts[1] + wrapped[:, 1]) * counts[0] + wrapped[:, 0])
-    return np.array(operations), np.array(images)
+    moved = (2 * addresses + half) @ (matrix * counts[:, None] / counts[None, :]).T
+    address = 0.5 * (moved - half)
+    whole = np.rint(address)
+    if np.abs(address - whole).max() > 1e-6:
+        return None
+    wrapped = np.mod(whole.astype(np.int64), counts)
+    return np.asarray((wrapped[:, 2] * counts[1] + wrapped[:, 1]) * counts[0] + wrapped[:, 0])
 
 
 def _addresses(counts: Integers) -> Integers:
