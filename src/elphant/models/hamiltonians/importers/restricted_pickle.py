@@ -1,4 +1,4 @@
-"""Reader of pickled crystal graphs that executes nothing.
+"""Reader of pickles that executes nothing: crystal graphs, and the networks that predict on them.
 
 A pickle is a program: it names functions and calls them. Here every name is looked up in a short
 list of harmless stand-ins, and any other name ends the reading. torch and torch_geometric are not
@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,9 @@ from numpy.typing import NDArray
 from elphant.errors import ModelError
 
 Array = NDArray[Any]
+
+#: A name that a pickle looks up: module and name.
+Name = tuple[str, str]
 
 #: Number types of torch's storages.
 STORAGE_TYPES = {
@@ -31,8 +36,11 @@ STORAGE_TYPES = {
 #: First word of a legacy torch file.
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 
-#: Classes that become records: what they hold is data.
-RECORDS = {
+#: A view may repeat the numbers of its storage (stride 0) up to this many elements.
+LARGEST_REPEATED_TENSOR = 1 << 20
+
+#: Classes of graph files that become records: what they hold is data.
+GRAPH_RECORDS = {
     ("torch_geometric.data.data", "Data"),
     ("torch_geometric.data.data", "DataEdgeAttr"),
     ("torch_geometric.data.data", "DataTensorAttr"),
@@ -41,14 +49,110 @@ RECORDS = {
 
 
 class Record:
-    """Stand-in of a class: keeps the state and does nothing."""
+    """Stand-in of a class or function: keeps what it is given and does nothing.
 
-    def __init__(self, *_arguments: Any, **_settings: Any) -> None:
-        self.state: dict[str, Any] = {}
+    Attributes
+    ----------
+    origin : str
+        Dotted name that the pickle asked for.
+    arguments : tuple
+        What it was called with.
+    state : dict
+        Attributes of the object.
+    entries : dict
+        Items, of classes that are dictionaries.
+    members : list
+        Elements, of classes that are lists or sets.
+    """
+
+    origin: ClassVar[str] = ""
+    arguments: tuple[Any, ...]
+    state: dict[str, Any]
+    entries: dict[Any, Any]
+    members: list[Any]
+
+    def __new__(cls, *arguments: Any, **_settings: Any) -> Record:  # noqa: D102
+        # Pickles may create an object without calling __init__.
+        record = super().__new__(cls)
+        record.arguments, record.state, record.entries, record.members = arguments, {}, {}, []
+        return record
 
     def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.state = state
+        parts = state if isinstance(state, tuple) else (state,)
+        for part in parts:
+            if isinstance(part, dict):
+                self.state.update(part)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.entries[key] = value
+
+    def append(self, item: Any) -> None:
+        """Keep an element."""
+        self.members.append(item)
+
+    def extend(self, items: Iterable[Any]) -> None:
+        """Keep elements."""
+        self.members.extend(items)
+
+    add = append
+
+
+@cache
+def record_class(module: str, name: str) -> type[Record]:
+    """Return the record class that stands for a name of a pickle."""
+    return type("Record", (Record,), {"origin": f"{module}.{name}"})
+
+
+class RefusedError(pickle.UnpicklingError):
+    """The pickle names something that is not data."""
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Unpickler in which every name is a stand-in of this module, or ends the reading.
+
+    Parameters
+    ----------
+    stream : binary file
+        The pickle.
+    functions : mapping
+        Stand-in of each (module, name) that rebuilds data.
+    is_record : callable
+        Tells of any other (module, name) whether a :class:`Record` stands for it.
+    """
+
+    def __init__(
+        self,
+        stream: IO[bytes],
+        functions: Mapping[Name, Callable[..., Any]],
+        is_record: Callable[[str, str], bool],
+    ) -> None:
+        super().__init__(stream)
+        self._functions, self._is_record = functions, is_record
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in of a name.
+
+        Raises
+        ------
+        RefusedError
+            If there is none.
+        """
+        found = self._functions.get((module, name))
+        if found is None and self._is_record(module, name):
+            return record_class(module, name)
+        if found is None:
+            raise RefusedError(f"{module}.{name}")
+        return found
+
+    def persistent_load(self, pid: Any) -> Any:  # noqa: ARG002  the base class's signature
+        """Refuse: nothing outside the file is looked up.
+
+        Raises
+        ------
+        RefusedError
+            Always.
+        """
+        raise RefusedError("a persistent object")
 
 
 def load_object_array(content: bytes, path: Path) -> Any:
@@ -76,9 +180,9 @@ def load_object_array(content: bytes, path: Path) -> Any:
         shape, _, dtype = read_header(stream)
         if shape != () or dtype != np.dtype(object):
             raise ValueError(f"it is an array of shape {shape} and type {dtype}")
-        array = _Unpickler(stream).load()
+        array = RestrictedUnpickler(stream, _GRAPH_FUNCTIONS, _is_graph_record).load()
         return array.item() if isinstance(array, np.ndarray) else array
-    except _RefusedError as error:
+    except RefusedError as error:
         raise ModelError(
             f"'{path}' was not read: it asks Python to call '{error}'.",
             "A graph file holds arrays only; elphant executes nothing from a file.",
@@ -94,21 +198,8 @@ def load_object_array(content: bytes, path: Path) -> Any:
         ) from error
 
 
-class _RefusedError(pickle.UnpicklingError):
-    """The pickle names something that is not data."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        found = _ALLOWED.get((module, name))
-        if found is None and (module, name) in RECORDS:
-            return Record
-        if found is None:
-            raise _RefusedError(f"{module}.{name}")
-        return found
-
-    def persistent_load(self, pid: Any) -> Any:  # noqa: ARG002  the base class's signature
-        raise _RefusedError("a persistent object")
+def _is_graph_record(module: str, name: str) -> bool:
+    return (module, name) in GRAPH_RECORDS
 
 
 class _StorageUnpickler(pickle.Unpickler):
@@ -117,9 +208,11 @@ class _StorageUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in STORAGE_TYPES:
             return np.dtype(STORAGE_TYPES[name])
+        if module == "torch" and name.endswith("Storage"):
+            raise ValueError(f"a tensor is stored as {name}, which has no NumPy equivalent")
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
-        raise _RefusedError(f"{module}.{name}")
+        raise RefusedError(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:
         kind, dtype, key, _, count = pid[:5]
@@ -157,13 +250,21 @@ def _rebuild_tensor(
         return np.zeros(size, dtype=storage.dtype)
     if last >= len(storage):
         raise ValueError("a tensor reaches beyond its storage")
+    if prod(size) > max(len(storage), LARGEST_REPEATED_TENSOR):
+        raise ValueError("a tensor repeats its storage too often")
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
 
 
+def _rebuild_parameter(data: Array, *_: Any) -> Array:
+    if not isinstance(data, np.ndarray):
+        raise ValueError("a parameter is not a tensor")
+    return data
+
+
 def _array_type(*_: Any) -> Any:
     """Stand in for the array class, which pickles name but have no reason to call."""
-    raise _RefusedError("numpy.ndarray")
+    raise RefusedError("numpy.ndarray")
 
 
 def _empty_array(*_: Any) -> Array:
@@ -187,20 +288,49 @@ def _number(dtype: Any, content: bytes) -> Any:
     return np.frombuffer(content, dtype=dtype)[0]
 
 
-def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
-    table: dict[tuple[str, str], Callable[..., Any]] = {
-        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-        ("torch.storage", "_load_from_bytes"): _load_storage,
-        ("collections", "OrderedDict"): OrderedDict,
-        ("numpy", "ndarray"): _array_type,
+class SealedFunction:
+    """A function of this reader in a form that a pickle can call but not change.
+
+    Parameters
+    ----------
+    function : callable
+        What it does.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: D102
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise RefusedError("a function of the reader, to change it")
+
+
+#: Stand-ins that rebuild tensors as arrays.
+TENSOR_FUNCTIONS: dict[Name, Callable[..., Any]] = {
+    ("torch._utils", "_rebuild_tensor_v2"): SealedFunction(_rebuild_tensor),
+    ("torch._utils", "_rebuild_parameter"): SealedFunction(_rebuild_parameter),
+    ("torch._utils", "_rebuild_parameter_with_state"): SealedFunction(_rebuild_parameter),
+    ("torch.storage", "_load_from_bytes"): SealedFunction(_load_storage),
+    ("collections", "OrderedDict"): OrderedDict,
+}
+
+
+def _graph_functions() -> dict[Name, Callable[..., Any]]:
+    table: dict[Name, Callable[..., Any]] = {
+        **TENSOR_FUNCTIONS,
+        ("numpy", "ndarray"): SealedFunction(_array_type),
         ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _latin_bytes,
+        ("_codecs", "encode"): SealedFunction(_latin_bytes),
     }
     for core in ("numpy.core", "numpy._core"):
-        table[f"{core}.multiarray", "_reconstruct"] = _empty_array
-        table[f"{core}.multiarray", "scalar"] = _number
-        table[f"{core}.numeric", "_frombuffer"] = _array_from_buffer
+        table[f"{core}.multiarray", "_reconstruct"] = SealedFunction(_empty_array)
+        table[f"{core}.multiarray", "scalar"] = SealedFunction(_number)
+        table[f"{core}.numeric", "_frombuffer"] = SealedFunction(_array_from_buffer)
     return table
 
 
-_ALLOWED = _allowed()
+_GRAPH_FUNCTIONS = _graph_functions()
