@@ -1,0 +1,24 @@
+"""L2: overlap and Hamiltonian before self-consistency from the tables of OpenMX."""
+
+from elphant.models.hamiltonians.openmx.database import STANDARD_BASIS, OpenMXData
+from elphant.models.hamiltonians.openmx.derivatives import (
+    openmx_derivatives,
+    openmx_overlap_derivative,
+)
+from elphant.models.hamiltonians.openmx.matrices import (
+    OpenMXMatrices,
+    SpinOrbitParts,
+    openmx_matrices,
+)
+from elphant.models.hamiltonians.openmx.species import OpenMXSpecies
+
+__all__ = [
+    "STANDARD_BASIS",
+    "OpenMXData",
+    "OpenMXMatrices",
+    "OpenMXSpecies",
+    "SpinOrbitParts",
+    "openmx_derivatives",
+    "openmx_matrices",
+    "openmx_overlap_derivative",
+]
