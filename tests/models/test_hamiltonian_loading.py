@@ -81,7 +81,7 @@ def test_unknown_names_suggest_the_nearest(name, hint):
 
 
 def test_a_name_far_from_all_gets_the_list():
-    with pytest.raises(ModelError, match="Known are pyscf, slater-koster") as caught:
+    with pytest.raises(ModelError, match="Known are pyscf, uni-hamgnn, slater-koster") as caught:
         load_hamiltonian("qqqq")
     assert "Did you mean" not in caught.value.text()
 

@@ -110,8 +110,8 @@ Hamiltonian = Annotated[
     typer.Option(
         "--hamiltonian",
         metavar="NAME|FILE",
-        help="pyscf, slater-koster:FILE, none, or a Hamiltonian file: own HDF5, Wannier90 "
-        "_tb.dat/_hr.dat, HamGNN folder, or what sisl reads.",
+        help="pyscf, uni-hamgnn, slater-koster:FILE, none, or a Hamiltonian file: own HDF5, "
+        "Wannier90 _tb.dat/_hr.dat, HamGNN folder, or what sisl reads.",
         rich_help_panel=MODEL,
     ),
 ]

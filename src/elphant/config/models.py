@@ -259,8 +259,9 @@ class HamiltonianConfig(Section):
 
     model: str = Field(
         "pyscf",
-        description="pyscf (ab initio, needs that extra), slater-koster:FILE (a test double), or "
-        "none; --hamiltonian also takes files.",
+        description="pyscf (ab initio, needs that extra), uni-hamgnn (networks and OpenMX tables "
+        "that you add), slater-koster:FILE (a test double), or none; --hamiltonian also takes "
+        "files.",
     )
     basis: str = Field(
         "gth-dzvp-molopt-sr", description="Basis set of pyscf, for GTH pseudopotentials."

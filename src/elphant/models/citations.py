@@ -646,6 +646,38 @@ CITATIONS: Final[dict[str, str]] = {
         year="2016",
         doi="10.1103/PhysRevB.93.035414",
     ),
+    "uni_hamgnn": _entry(
+        "misc",
+        "uni_hamgnn",
+        author="Zhong, Yang and Wang, Rui and Gong, Xingao and Xiang, Hongjun",
+        title="A Universal Spin-Orbit-Coupled Hamiltonian Model for Accelerated Quantum Material "
+        "Discovery",
+        year="2025",
+        eprint="2504.19586",
+        eprinttype="arxiv",
+        doi="10.48550/arXiv.2504.19586",
+    ),
+    "hamgnn": _article(
+        "hamgnn",
+        "Zhong, Yang and Yu, Hongyu and Su, Mao and Gong, Xingao and Xiang, Hongjun",
+        "Transferable equivariant graph neural networks for the Hamiltonians of molecules and "
+        "solids",
+        "npj Comput. Mater.",
+        volume="9",
+        pages="182",
+        year="2023",
+        doi="10.1038/s41524-023-01130-4",
+    ),
+    "openmx_pao": _article(
+        "openmx_pao",
+        "Ozaki, T.",
+        "Variationally optimized atomic orbitals for large-scale electronic structures",
+        "Phys. Rev. B",
+        volume="67",
+        pages="155108",
+        year="2003",
+        doi="10.1103/PhysRevB.67.155108",
+    ),
 }
 
 

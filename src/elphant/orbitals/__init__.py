@@ -5,7 +5,7 @@ from elphant.orbitals.bloch import bloch_derivative, bloch_sum
 from elphant.orbitals.eigenproblem import EigenStates, band_energies, solve
 from elphant.orbitals.hamiltonian import HamiltonianOrigin, LocalOrbitalHamiltonian
 from elphant.orbitals.lattice_matrix import LatticeMatrix
-from elphant.orbitals.radial import GaussianRadial, RadialFunction
+from elphant.orbitals.radial import GaussianRadial, RadialFunction, TabulatedRadial
 
 __all__ = [
     "EigenStates",
@@ -15,6 +15,7 @@ __all__ = [
     "LocalOrbitalHamiltonian",
     "OrbitalBasis",
     "RadialFunction",
+    "TabulatedRadial",
     "band_energies",
     "bloch_derivative",
     "bloch_sum",

@@ -51,7 +51,9 @@ MATRIX_ARRAYS = {
     "cells": "block, abc",
     "values": "element",
 }
-RADIAL_UNITS = {"exponents": "Å^-2", "coefficients": "Å^(-3/2-l)"}
+RADIAL_UNITS = {
+    "exponents": "Å^-2", "coefficients": "Å^(-3/2-l)", "radii": "Å", "values": "Å^(-3/2-l)",
+}  # fmt: skip
 DIRECTIONS = ("x", "y", "z")
 
 

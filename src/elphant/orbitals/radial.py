@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from elphant.arrays import checked_array
 
@@ -93,8 +94,66 @@ class GaussianRadial:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TabulatedRadial:
+    r"""A function on a grid of radii, a cubic spline in :math:`r^2` between them.
+
+    Constant below the first radius, zero beyond the last.
+
+    Attributes
+    ----------
+    radii : ndarray, (n_radii,) Å
+        Ascending; the first ones should be small.
+    values : ndarray, (n_radii,) Å^(-3/2-l)
+        f = R/r^l.
+    l : int
+        Angular momentum.
+    """
+
+    radii: Array
+    values: Array
+    l: int  # noqa: E741  the field's own letter
+    _spline: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        radii = checked_array("radii", self.radii, (None,))
+        object.__setattr__(self, "radii", radii)
+        values = checked_array("values", self.values, (len(radii),))
+        object.__setattr__(self, "values", values)
+        if len(radii) < 4 or radii[0] < 0 or not (np.diff(radii) > 0).all():
+            raise ValueError("a table needs at least four radii, ascending from 0 or more")
+        object.__setattr__(self, "_spline", CubicSpline(radii**2, values))
+
+    @property
+    def cutoff(self) -> float:
+        """The last radius (Å)."""
+        return float(self.radii[-1])
+
+    def evaluate(self, squared_distance: Array) -> tuple[Array, Array]:
+        """Return f and (df/dr)/r; see :class:`RadialFunction`."""
+        first, last = float(self.radii[0]) ** 2, float(self.radii[-1]) ** 2
+        clipped = np.clip(squared_distance, first, last)
+        inside = squared_distance <= last
+        value = np.where(inside, self._spline(clipped), 0.0)
+        slope = np.where(inside & (squared_distance >= first), 2.0 * self._spline(clipped, 1), 0.0)
+        return value, slope
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists."""
+        return {
+            "kind": "tabulated",
+            "radii": self.radii.tolist(),
+            "values": self.values.tolist(),
+            "l": self.l,
+        }
+
+
 def radial_from_dict(record: dict[str, Any]) -> RadialFunction:
     """Rebuild a radial function from its ``to_dict``."""
+    if record["kind"] == "tabulated":
+        return TabulatedRadial(
+            radii=np.array(record["radii"]), values=np.array(record["values"]), l=int(record["l"])
+        )
     if record["kind"] != "gaussian":
         raise ValueError(f"radial functions of kind '{record['kind']}' are unknown")
     return GaussianRadial(

@@ -79,7 +79,9 @@ def electron_lines(
     if source.file is not None:
         lines.append(("hamiltonian", f"read '{source.file}'", 1.0))
     else:
-        text = f"{source.config.model}, {source.config.basis}, {crystal.n_atoms} atoms"
+        model = source.config.model
+        name = f"{model}, {source.config.basis}" if model == "pyscf" else model
+        text = f"{name}, {crystal.n_atoms} atoms"
         lines.append(
             ("hamiltonian", text, _density_seconds(crystal, len(symmetry.rotations), grid))
         )

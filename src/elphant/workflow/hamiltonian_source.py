@@ -85,6 +85,10 @@ class HamiltonianSource:
         if self.config.model.partition(":")[2] and parameters.is_file():
             # A set that was edited is another set.
             options["parameters_sha256"] = sha256_of_file(parameters)
+        if self.config.model == "uni-hamgnn":
+            from elphant.models.hamiltonians.hamgnn.provider import UniHamGNNProvider
+
+            options["network"] = UniHamGNNProvider().identity
         return options
 
     @cached_property

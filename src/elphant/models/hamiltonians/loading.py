@@ -1,6 +1,6 @@
 """Hamiltonians by file or by name: one entry for every source.
 
-Importing this module is cheap; PySCF, sisl and h5py are imported when they are needed.
+Importing this module is cheap; PySCF, PyTorch, sisl and h5py are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 FileKind = Literal["elphant", "wannier90", "openmx-npz", "hamgnn", "sisl"]
 
 #: Providers by name; ``slater-koster`` needs a parameter set behind a colon.
-PROVIDERS = ("pyscf", "slater-koster")
+PROVIDERS = ("pyscf", "uni-hamgnn", "slater-koster")
 
 #: Endings that sisl understands.
 SISL_SUFFIXES = (".fdf", ".tshs", ".hsx", ".nc", ".dat", ".ham", ".rham")
@@ -205,7 +205,7 @@ def card_of_file(
 
 
 def provider_of(name: str) -> HamiltonianProvider:
-    """Return the provider of a name: ``pyscf`` or ``slater-koster:SET``.
+    """Return the provider of a name: ``pyscf``, ``uni-hamgnn`` or ``slater-koster:SET``.
 
     SET is one of the shipped sets or a parameter file; there is no default one, because a
     two-centre model is a test double.
@@ -213,7 +213,7 @@ def provider_of(name: str) -> HamiltonianProvider:
     Raises
     ------
     ModelError
-        If there is no such provider or set.
+        If there is no such provider or set, or its networks or tables were not added.
     DependencyError
         If PySCF is not installed.
     """
@@ -223,6 +223,10 @@ def provider_of(name: str) -> HamiltonianProvider:
         from elphant.models.hamiltonians.pyscf.provider import PySCFProvider
 
         return PySCFProvider()
+    if head.lower() == "uni-hamgnn" and not tail:
+        from elphant.models.hamiltonians.hamgnn.provider import UniHamGNNProvider
+
+        return UniHamGNNProvider()
     if head.lower() == "slater-koster":
         if not tail:
             raise ModelError(

@@ -71,6 +71,9 @@ SHORTEST_PATH, WIDEST = 3.0, 4.0
 #: Difference of two forms of the vertex, relative to the largest element, that counts as a doubt.
 VERTEX_LIMIT = 0.05
 
+#: Speed of the fastest state (Å/ps) below which a mesh holds nothing but band edges.
+SLOWEST = 1e-2
+
 #: Share of the current in states with rates that are not positive that a relaxation time bears.
 NEGATIVE_SHARE = 0.01
 
@@ -179,6 +182,24 @@ def carriers_of(options: TransportConfig) -> tuple[Carrier, ...]:
     if options.carriers == "both":
         return ("electron", "hole")
     return (options.carriers,)
+
+
+def require_motion(window: WindowStates) -> None:
+    """Refuse a mesh of which only the band edge itself lies in the window: nothing moves there.
+
+    Raises
+    ------
+    PhysicsError
+    """
+    speed = float(np.abs(window.velocities[tuple(window.full_states.T)]).max())
+    if speed < SLOWEST:
+        raise PhysicsError(
+            f"none of the {len(window.full_states)} {window.carrier} states on the mesh "
+            f"{'x'.join(str(n) for n in window.divisions)} moves: the fastest has "
+            f"{speed:.1e} Å/ps.",
+            "The mesh is so coarse that only the band edge itself lies near the band edge.",
+            "Give a denser --mesh.",
+        )
 
 
 def transport_meshes(
@@ -312,6 +333,7 @@ class _Run:
             f"{carrier}s: mesh {'x'.join(map(str, mesh))}, {len(window.full_states)} states within "
             f"{1e3 * width:.0f} meV, {len(window.irreducible_states)} of them irreducible"
         )
+        require_motion(window)
         return window
 
     def _solved(

@@ -142,6 +142,18 @@ def load_uni_hamgnn() -> Checkpoint:
     ModelError
         If none were, or their files are damaged.
     """
+    uni_hamgnn_record()
+    return load_checkpoint(resource_directory() / MODEL_NAME)
+
+
+def uni_hamgnn_record() -> dict[str, Any]:
+    """Return what is recorded of the networks that were added, without reading weights.
+
+    Raises
+    ------
+    ModelError
+        If none were, or the record is damaged.
+    """
     folder = resource_directory() / MODEL_NAME
     if not (folder / CONFIG_FILE).is_file():
         raise ModelError(
@@ -149,7 +161,7 @@ def load_uni_hamgnn() -> Checkpoint:
             "A run does not download anything by itself.",
             HOW_TO_GET,
         )
-    return load_checkpoint(folder)
+    return read_record(folder)
 
 
 def origin_flag(checkpoint: Checkpoint) -> QualityFlag:

@@ -1,7 +1,8 @@
 r"""The HamGNN network: messages between atoms, pairs, and heads that give blocks of H.
 
 Y. Zhong, H. Yu, M. Su, X. Gong and H. Xiang, npj Comput. Mater. 9, 182 (2023); the universal model
-is C. Ma, Y. Zhong et al., arXiv:2504.19586. This is an own implementation of the equations.
+is that of Y. Zhong, R. Wang, X. Gong and H. Xiang, arXiv:2504.19586. This is an own implementation
+of the equations.
 
 Each layer first updates the atoms, then the pairs:
 

@@ -41,7 +41,7 @@ def _standard_basis() -> dict[str, str]:
 
 
 #: Basis of each element in the 26-orbital layout of the universal network; other bases may be
-#: named explicitly. X. Gong et al., arXiv:2504.19586 (2025).
+#: named explicitly. Y. Zhong et al., arXiv:2504.19586 (2025).
 STANDARD_BASIS = _standard_basis()
 
 

@@ -1,0 +1,95 @@
+"""``--hamiltonian uni-hamgnn`` end to end: random weights on the real tables of OpenMX.
+
+The numbers mean nothing: the networks hardly change H0, which has a gap in rock salt.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from test_mobility_command import OPTIONS, POTENTIAL
+
+from elphant.models.hamiltonians.hamgnn.checkpoint_resources import (
+    add_openmx_tables,
+    add_uni_hamgnn,
+)
+from elphant.orbitals.hamiltonian_file import read_hamiltonian
+from elphant.workflow.hamiltonian_source import HamiltonianSource
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+from test_uni_hamgnn_provider import DATABASE, write_networks
+
+pytestmark = pytest.mark.skipif(
+    not DATABASE.is_dir(), reason="no OpenMX database on this machine (GPL, not part of elphant)"
+)
+RUN = Path("NaCl.electrons.run")
+CALL = ("NaCl.cif", "--config", "small.yaml", "--no-report", "--hamiltonian", "uni-hamgnn")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Working folder with a structure, options, and synthetic networks that were added."""
+    monkeypatch.setenv("ELPHANT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    bulk("NaCl", "rocksalt", a=5.6).write("NaCl.cif")
+    Path("small.yaml").write_text(OPTIONS.replace("[6, 6, 6]", "[12, 12, 12]"))
+    Path("pair.py").write_text(POTENTIAL)
+    networks = write_networks(tmp_path / "n.pkl", scale=2e-3, nao_max=19, num_layers=1)
+    add_uni_hamgnn(networks)
+    add_openmx_tables(DATABASE)
+    return tmp_path
+
+
+def results() -> dict:
+    return json.loads((RUN / "results.json").read_text())
+
+
+@pytest.mark.slow
+def test_bands_and_mobility(elphant, capsys):
+    assert elphant("bands", *CALL) == 0
+    record = results()["electronic_structure"]
+    assert (record["provider"], record["n_electrons"], record["n_orbitals"]) == (
+        "uni-hamgnn", 16.0, 27,
+    )  # fmt: skip
+    assert record["details"]["network"]["published"] is False
+    assert "not the published uni-hamgnn_2_1.pkl" in capsys.readouterr().err
+    hamiltonian = read_hamiltonian(RUN / "exchange/hamiltonian.h5")
+    assert hamiltonian.basis.has_functions
+    assert elphant("mobility", *CALL, "-T", "300") == 0
+    found = results()
+    method = found["carrier_transport"]["derivatives"]["method"]
+    assert method == "tables of OpenMX and the network, analytic"
+    values = np.array([entry["cartesian"] for entry in found["mobility"]])
+    assert np.isfinite(values).all()
+    assert values[:, 0, 0].max() > 1.0
+    assert "uni_hamgnn" in found["provenance"]["citations"]
+
+
+def test_other_networks_are_another_hamiltonian(folder, monkeypatch):
+    from elphant.config.models import HamiltonianConfig
+
+    source = HamiltonianSource(HamiltonianConfig(model="uni-hamgnn"), None, None, 1e-4)
+    before = source.identity
+    assert before == source.identity
+    add_uni_hamgnn(write_networks(folder / "m.pkl", scale=3e-3, nao_max=19, num_layers=1))
+    assert source.identity != before
+
+
+def test_no_gap_is_an_error(elphant, capsys):
+    bulk("Si", "diamond", a=5.43).write("Si.cif")
+    assert elphant("bands", "Si.cif", *CALL[1:]) != 0
+    assert "there is no gap" in capsys.readouterr().err
+
+
+def test_without_networks(elphant, capsys, monkeypatch):
+    monkeypatch.setenv("ELPHANT_HOME", "empty")
+    assert elphant("bands", *CALL) == 4
+    text = " ".join(capsys.readouterr().err.split())
+    assert "elphant models add uni-hamgnn FILE" in text
+    assert "Traceback" not in text
