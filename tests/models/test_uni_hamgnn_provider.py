@@ -5,6 +5,7 @@ Weights are random and tables synthetic: nothing here says anything about a mate
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ from elphant.orbitals.hamiltonian_file import read_hamiltonian, write_hamiltonia
 from elphant.orbitals.validation import validate
 
 BASIS = {"Si": "Si5.0-s2p2d1", "C": "C5.0-s2p2d1"}
-DATABASE = Path("/work/shared/data/hamiltonian/DFT_DATA19")
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATABASE = Path(os.environ.get("ELPHANT_REFERENCE_DATA", SHARED)) / "hamiltonian" / "DFT_DATA19"
 needs_database = pytest.mark.skipif(
     not DATABASE.is_dir(), reason="no OpenMX database on this machine (GPL, not part of elphant)"
 )
