@@ -245,16 +245,18 @@ class PairSums:
         reach = CUT * float(self.widths.max())
         ordered = self.energies[self.columns]
         fractional = self.vertex.hamiltonian.crystal.fractional
+        place = np.argsort(self.columns)
         for start in range(0, len(self.rows), KETS_AT_ONCE):
             rows = self.rows[start : start + KETS_AT_ONCE]
             e = self.row_energies[rows]
             first = int(np.searchsorted(ordered, e.min() - reach))
             last = int(np.searchsorted(ordered, e.max() + reach, side="right"))
-            kets = self._kets(rows)
+            # The rows are among the final states, and charges need no derivative of H.
+            kets = bras.part(place[self._full_of_row[rows]])
             for begin in range(first, last, BRAS_AT_ONCE):
                 part = slice(begin, min(begin + BRAS_AT_ONCE, last))
                 columns = self.columns[part]
-                rho = self.vertex.transition_charges(bras.part(part), kets.states)[:, :, 0, 0]
+                rho = self.vertex.transition_charges(bras.part(part), kets)[:, :, 0, 0]
                 steps = (
                     w.addresses[w.full_states[columns, 0]][:, None]
                     - w.addresses[self._row_points[rows]][None]

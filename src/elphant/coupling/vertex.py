@@ -70,7 +70,7 @@ class BlochStates:
         """Number of states at each point."""
         return int(self.coefficients.shape[2])
 
-    def part(self, chosen: slice) -> BlochStates:
+    def part(self, chosen: slice | NDArray[np.int64]) -> BlochStates:
         """Return the states of some of the points."""
         slopes, hops = self.overlap_slopes, self.two_centre_slopes
         return BlochStates(

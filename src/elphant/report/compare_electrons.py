@@ -10,7 +10,7 @@ from elphant.report.model import Block, Paragraph, Section, Table
 from elphant.report.run_data import RunData
 from elphant.report.sections.doubts import doubt_word
 from elphant.report.setting import TargetSetting, masses_along
-from elphant.report.text import fixed, number, signed_percent
+from elphant.report.text import beside_first, fixed
 
 _KINDS = {"band_edge": "band edge", "conductivity": "conductivity mass"}
 
@@ -57,13 +57,7 @@ def _mass_table(
             if record is None:
                 continue
             values = masses_along(run, record, target)
-            cells = []
-            for axis in AXES:
-                first, value = reference.get(axis), values[axis]
-                text = number(value, 3)
-                if first and value is not None:
-                    text += f" ({signed_percent(100 * (value / first - 1))})"
-                cells.append(text)
+            cells = beside_first(values, reference)
             reference = reference or values
             rows.append((f"{_words(name)}: {label}", *cells))
     if not rows:

@@ -19,7 +19,7 @@ from elphant.report.model import Block, Paragraph, Section, Table
 from elphant.report.run_data import RunData
 from elphant.report.sections.mobility import UNIT
 from elphant.report.setting import TargetSetting, mobility_along
-from elphant.report.text import number, signed_percent
+from elphant.report.text import beside_first, number
 
 
 class _Key(NamedTuple):
@@ -83,13 +83,7 @@ def _table(
             if record is None:
                 continue
             values = mobility_along(run, record, target)
-            cells = []
-            for axis in AXES:
-                first, value = reference.get(axis), values[axis]
-                text = number(value, 3)
-                if first and value is not None:
-                    text += f" ({signed_percent(100 * (value / first - 1))})"
-                cells.append(text)
+            cells = beside_first(values, reference)
             reference = reference or values
             rows.append(
                 (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import floor, log10
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -55,6 +55,19 @@ def value_and_error(value: float, error: float | None) -> str:
 def signed_percent(value: float) -> str:
     """Return ``+0.12 %``."""
     return f"{value:+.2f} %".replace("-", "−")
+
+
+def beside_first(
+    values: Mapping[str, float | None], first: Mapping[str, float | None]
+) -> list[str]:
+    """Return the values as text, each with its difference in percent to the first where known."""
+    cells = []
+    for name, value in values.items():
+        text, reference = number(value, 3), first.get(name)
+        if reference and value is not None:
+            text += f" ({signed_percent(100 * (value / reference - 1))})"
+        cells.append(text)
+    return cells
 
 
 def duration(seconds: float) -> str:
