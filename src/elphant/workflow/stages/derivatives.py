@@ -6,9 +6,10 @@ displacement is a durable work item: the Hamiltonian of one displaced supercell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, erfc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,11 @@ from elphant.engine.progress import SilentProgress
 from elphant.errors import ModelError
 from elphant.grids import mesh_from_spacing
 from elphant.models.dielectric.dielectric_data import DielectricData
-from elphant.models.hamiltonians.protocol import DifferentiableHamiltonian, DifferentiableOverlap
+from elphant.models.hamiltonians.protocol import (
+    DifferentiableHamiltonian,
+    DifferentiableOverlap,
+    HamiltonianProvider,
+)
 from elphant.orbitals import LatticeMatrix, LocalOrbitalHamiltonian
 from elphant.orbitals.derivatives import (
     EnvironmentDerivative,
@@ -39,6 +44,7 @@ from elphant.store.stage import Arrays, Stage, StageOutput
 from elphant.workflow.context import RunContext
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.stages.hamiltonian import HamiltonianResult
+from elphant.workflow.stages.hamiltonian_work import HamiltonianWork
 
 ITEMS_VERSION = 3
 VERSION = 3
@@ -95,47 +101,33 @@ class DerivativesResult:
 
 
 @dataclass(slots=True, kw_only=True)
-class SupercellWork:
+class SupercellWork(HamiltonianWork):
     """Displaced supercells whose Hamiltonians are wanted.
 
     Attributes
     ----------
-    stage : Stage
-        Where finished items are stored, and unfinished self-consistent densities.
-    crystals : list of Crystal
-    source : HamiltonianSource
-        Of a model; enough to make it again in a worker process.
-    memory_gb : float
-        Memory bound of one process.
     at_rest : Crystal
         The supercell without displacements, whose density grid and k points all of them share.
     """
 
-    stage: Stage
-    crystals: list[Crystal]
-    source: HamiltonianSource
-    memory_gb: float
     at_rest: Crystal
 
-    def pending(self) -> list[int]:
-        """Return the supercells that are not stored."""
-        return self.stage.pending_items(len(self.crystals))
+    def provider(self, checkpoint: Path) -> HamiltonianProvider:
+        """Return the model, with the points that all supercells share."""
+        # Not super(): a dataclass with slots is made anew, and its methods know the old class.
+        provider = HamiltonianWork.provider(self, checkpoint)
+        if self.source.config.model == "pyscf":
+            from elphant.models.hamiltonians.pyscf import PySCFProvider
 
-    def compute(self, items: Sequence[int]) -> None:
-        """Compute and store the Hamiltonian of each supercell."""
-        for item in items:
-            checkpoint = self.stage.folder / f"checkpoint-{item:06d}.npz"
-            provider = self.source.provider(self.memory_gb, checkpoint, SilentProgress())
-            if self.source.config.model == "pyscf":
-                from elphant.models.hamiltonians.pyscf import PySCFProvider
+            assert isinstance(provider, PySCFProvider)
+            settings = replace(provider.settings, orbital_floor=SUPERCELL_ORBITAL_FLOOR)
+            provider = PySCFProvider(settings).with_grids_of(self.at_rest)
+        return provider
 
-                assert isinstance(provider, PySCFProvider)
-                settings = replace(provider.settings, orbital_floor=SUPERCELL_ORBITAL_FLOOR)
-                provider = PySCFProvider(settings).with_grids_of(self.at_rest)
-            matrix = provider.predict(self.crystals[item]).hamiltonian
-            arrays = {"pairs": matrix.pairs, "cells": matrix.cells, "values": matrix.values}
-            self.stage.save_item(item, arrays)
-            checkpoint.unlink(missing_ok=True)
+    def arrays(self, hamiltonian: LocalOrbitalHamiltonian) -> dict[str, Any]:
+        """Return the blocks of H."""
+        matrix = hamiltonian.hamiltonian
+        return {"pairs": matrix.pairs, "cells": matrix.cells, "values": matrix.values}
 
 
 def derivatives_stage(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elphant.config.models import ElectronConfig
-from elphant.crystal import Crystal, Symmetry
+from elphant.crystal import Symmetry
 from elphant.electron.dielectric.berry_phase import BerryPhases, berry_phases
 from elphant.electron.dielectric.born_charges import (
     ComputedCharges,
@@ -25,16 +25,17 @@ from elphant.electron.dielectric.born_charges import (
 )
 from elphant.electron.dielectric.permittivity import MeshPermittivity, Permittivity, permittivity
 from elphant.electron.dielectric.response import dielectric_from_hamiltonian
-from elphant.engine.progress import SilentProgress
 from elphant.grids import mesh_from_spacing
 from elphant.models.dielectric.dielectric_data import DielectricData
 from elphant.models.dielectric.symmetrization import independent_atoms
+from elphant.orbitals import LocalOrbitalHamiltonian
 from elphant.quality import QualityFlag
 from elphant.store.stage import Arrays, Stage
 from elphant.units import COULOMB_EV_ANGSTROM
 from elphant.workflow.context import RunContext
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.stages.hamiltonian import HamiltonianResult
+from elphant.workflow.stages.hamiltonian_work import HamiltonianWork
 
 Mesh = tuple[int, int, int]
 
@@ -76,42 +77,21 @@ class DielectricResult:
 
 
 @dataclass(slots=True, kw_only=True)
-class BerryPhaseWork:
+class BerryPhaseWork(HamiltonianWork):
     """Displaced crystals whose Berry phases are wanted.
 
     Attributes
     ----------
-    stage : Stage
-        Where finished items are stored, and unfinished self-consistent densities.
-    crystals : list of Crystal
-    source : HamiltonianSource
-        Of a model; enough to make it again in a worker process.
     mesh : tuple of int
         Of the strings.
-    memory_gb : float
-        Memory bound of one process.
     """
 
-    stage: Stage
-    crystals: list[Crystal]
-    source: HamiltonianSource
     mesh: Mesh
-    memory_gb: float
 
-    def pending(self) -> list[int]:
-        """Return the crystals that are not stored."""
-        return self.stage.pending_items(len(self.crystals))
-
-    def compute(self, items: Sequence[int]) -> None:
-        """Compute the Hamiltonian of each crystal and store its Berry phases."""
-        for item in items:
-            checkpoint = self.stage.folder / f"checkpoint-{item:06d}.npz"
-            # One bar counts the crystals already; the cycles within each go to the log.
-            provider = self.source.provider(self.memory_gb, checkpoint, SilentProgress())
-            phases = berry_phases(provider.predict(self.crystals[item]), self.mesh)
-            arrays = {name: np.asarray(value) for name, value in phases.to_dict().items()}
-            self.stage.save_item(item, arrays)
-            checkpoint.unlink(missing_ok=True)
+    def arrays(self, hamiltonian: LocalOrbitalHamiltonian) -> dict[str, Any]:
+        """Return the Berry phases."""
+        phases = berry_phases(hamiltonian, self.mesh)
+        return {name: np.asarray(value) for name, value in phases.to_dict().items()}
 
 
 def dielectric_stage(
