@@ -41,7 +41,7 @@ def test_frozen_phonon_of_self_consistent_silicon() -> None:
     at_rest = repeated(crystal, REPEATS)
     provider = PySCFProvider(
         PySCFSettings(basis="gth-szv-molopt-sr", k_mesh=(2, 4, 4), tolerance=1e-6)
-    ).with_grids_of(at_rest)
+    ).for_displacements(at_rest, {})
     step = 0.02
     moves = supercell_displacements(crystal, symmetry, REPEATS, step)
     found = derivatives_from_supercells(

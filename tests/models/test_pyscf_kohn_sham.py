@@ -17,11 +17,13 @@ from elphant.models.hamiltonians.pyscf import PySCFProvider, PySCFSettings
 from elphant.models.hamiltonians.pyscf.calculation import Calculation, shared_grids
 from elphant.models.hamiltonians.pyscf.cell import load_species, orbital_basis
 from elphant.models.hamiltonians.pyscf.grid import density_grid
+from elphant.models.hamiltonians.pyscf.kohn_sham import single_cycle
 from elphant.models.hamiltonians.pyscf.local_potential import (
     Functional,
     effective_potential,
     local_pseudopotential,
 )
+from elphant.models.hamiltonians.pyscf.mixing import PulayMixer
 from elphant.models.hamiltonians.pyscf.occupation import occupy
 from elphant.models.hamiltonians.pyscf.one_electron import OneElectronIntegrals
 from elphant.models.hamiltonians.pyscf.superposition import free_atoms
@@ -303,3 +305,31 @@ def test_displaced_crystals_use_their_symmetry_on_a_shared_grid() -> None:
     grid = Calculation.prepare(crystal.displaced(shift), settings, SilentProgress()).problem.grid
     assert grid.n_operations == 4
     assert len(grid.irreducible) < 0.4 * grid.n_points
+
+
+def test_displaced_crystals_start_from_the_crystal_at_rest() -> None:
+    """The start is ten times closer and the end is the same."""
+    crystal = silicon()
+    shift = np.zeros((2, 3))
+    shift[1] = [0.01, 0.0, 0.0]
+    displaced = crystal.displaced(shift)
+    provider = PySCFProvider(PySCFSettings(**QUICK | {"tolerance": 1e-7}))
+    state = provider.state_at_rest(crystal)
+    hamiltonians, residuals = [], []
+    for start in ({}, state):
+        prepared = provider.for_displacements(crystal, start)
+        calculation = Calculation.prepare(
+            displaced, prepared.settings, SilentProgress(), start.get("response")
+        )
+        problem = calculation.problem
+        first = single_cycle(problem, calculation.first_density(), PulayMixer(grid=problem.grid))
+        residuals.append(first.density_change)
+        hamiltonians.append(prepared.predict(displaced).hamiltonian)
+    assert residuals[1] < 0.1 * residuals[0]
+    np.testing.assert_array_equal(hamiltonians[1].pairs, hamiltonians[0].pairs)
+    np.testing.assert_allclose(hamiltonians[1].values, hamiltonians[0].values, atol=1e-6)
+
+
+def test_superposed_atoms_have_no_state_at_rest() -> None:
+    provider = PySCFProvider(PySCFSettings(self_consistent=False))
+    assert provider.state_at_rest(silicon()) == {}

@@ -94,6 +94,10 @@ class _LoggedTask:
 
     def note(self, text: str) -> None:
         self._note = escape(text)
+        # A single step may take minutes.
+        if time.perf_counter() - self._last > LOG_INTERVAL:
+            self._last = time.perf_counter()
+            self._print(f"{self._done} of {self._total}")
 
     def finish(self) -> None:
         count = f"{self._done} steps, " if self._done > 1 else ""

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from elphant.engine.progress import Progress
 from elphant.errors import ResourceError
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,15 @@ class Work(Protocol):
 
     def compute(self, items: Sequence[int]) -> None:
         """Compute and store items, each as soon as it is known."""
+        ...
+
+
+@runtime_checkable
+class WatchableWork(Work, Protocol):
+    """Work whose items take long enough to be watched one by one."""
+
+    def watch(self, progress: Progress) -> None:
+        """Take the receiver of what happens inside an item, in this process."""
         ...
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elphant.config.models import RunConfig
-from elphant.engine.progress import Progress, SilentProgress
+from elphant.engine.progress import Progress, RemarkingProgress, SilentProgress
 from elphant.engine.shard import Shard
-from elphant.engine.work import Work, run_work
+from elphant.engine.work import WatchableWork, Work, run_work
 from elphant.quality import QualityFlag
 from elphant.store.run_directory import RunDirectory
 from elphant.store.stage import Arrays, Stage, StageOutput
@@ -114,6 +114,8 @@ class RunContext:
             self.progress.decided(f"{label}: {n_items - len(pending)} of {n_items} already stored")
         if mine:
             with self.progress.task(label, len(mine)) as task:
+                if n_workers == 1 and isinstance(work, WatchableWork):
+                    work.watch(RemarkingProgress(task))
                 run_work(
                     work,
                     mine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,20 @@ class HamiltonianSource:
         The structure of the job, for files that do not hold theirs.
     tolerance : float, Å
         With which the symmetry of the crystal is found.
+    orbital_floor : float, optional, Å^(-3/2)
+        Where Gaussians are cut on a density grid; by default as the provider does.
     """
 
     def __init__(
-        self, config: HamiltonianConfig, file: Path | None, given: Crystal | None, tolerance: float
+        self,
+        config: HamiltonianConfig,
+        file: Path | None,
+        given: Crystal | None,
+        tolerance: float,
+        orbital_floor: float | None = None,
     ) -> None:
         self.config, self.file, self._given = config, file, given
-        self.tolerance = tolerance
+        self.tolerance, self._orbital_floor = tolerance, orbital_floor
 
     @property
     def is_none(self) -> bool:
@@ -132,4 +140,6 @@ class HamiltonianSource:
             memory_gb=memory_gb,
             checkpoint=checkpoint,
         )
+        if self._orbital_floor is not None:
+            settings = replace(settings, orbital_floor=self._orbital_floor)
         return PySCFProvider(settings, progress=progress)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
 
 from elphant.crystal import Crystal
 from elphant.models.card import ModelCard
@@ -56,6 +59,28 @@ class HamiltonianProvider(Protocol):
         ------
         ModelError
             If an element or the crystal is beyond the provider.
+        """
+        ...
+
+
+@runtime_checkable
+class PreparesDisplacements(Protocol):
+    """A provider whose Hamiltonians of displaced crystals have something in common.
+
+    Self-consistent ones share the points of density and bands, without which their differences
+    would be those of the points, and start from the density of the crystal at rest.
+    """
+
+    def state_at_rest(self, crystal: Crystal) -> Mapping[str, NDArray[Any]]:
+        """Return what is computed once, for the crystal with all atoms at rest, to be stored."""
+        ...
+
+    def for_displacements(
+        self, crystal: Crystal, state: Mapping[str, NDArray[Any]]
+    ) -> HamiltonianProvider:
+        """Return the provider for crystals that differ from ``crystal`` by displaced atoms.
+
+        ``state`` is that of :meth:`state_at_rest`; an empty one costs time, not accuracy.
         """
         ...
 

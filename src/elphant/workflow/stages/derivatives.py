@@ -32,6 +32,7 @@ from elphant.models.hamiltonians.protocol import (
     DifferentiableHamiltonian,
     DifferentiableOverlap,
     HamiltonianProvider,
+    PreparesDisplacements,
 )
 from elphant.orbitals import LatticeMatrix, LocalOrbitalHamiltonian
 from elphant.orbitals.derivatives import (
@@ -107,21 +108,20 @@ class SupercellWork(HamiltonianWork):
     Attributes
     ----------
     at_rest : Crystal
-        The supercell without displacements, whose density grid and k points all of them share.
+        The supercell without displacements.
+    state : dict of ndarray
+        What all displaced ones start from (:class:`PreparesDisplacements`).
     """
 
     at_rest: Crystal
+    state: Arrays
 
     def provider(self, checkpoint: Path) -> HamiltonianProvider:
-        """Return the model, with the points that all supercells share."""
+        """Return the model, prepared for what all supercells share."""
         # Not super(): a dataclass with slots is made anew, and its methods know the old class.
         provider = HamiltonianWork.provider(self, checkpoint)
-        if self.source.config.model == "pyscf":
-            from elphant.models.hamiltonians.pyscf import PySCFProvider
-
-            assert isinstance(provider, PySCFProvider)
-            settings = replace(provider.settings, orbital_floor=SUPERCELL_ORBITAL_FLOOR)
-            provider = PySCFProvider(settings).with_grids_of(self.at_rest)
+        if isinstance(provider, PreparesDisplacements):
+            return provider.for_displacements(self.at_rest, self.state)
         return provider
 
     def arrays(self, hamiltonian: LocalOrbitalHamiltonian) -> dict[str, Any]:
@@ -184,15 +184,15 @@ def derivatives_stage(
     of_supercells = supercell_source(context.config, source, crystals[0])
     crystal = hamiltonian.crystal
     # H depends neither on masses nor on names: other phonons leave these items as they are.
-    inputs = {
+    common = {
         "lattice": crystal.lattice.tolist(),
         "fractional": crystal.fractional.tolist(),
         "numbers": crystal.numbers.tolist(),
         "hamiltonian": of_supercells.identity,
         "supercell": list(repeats),
-        "displacements": [move.to_dict() for move in moves],
         "orbital_floor": SUPERCELL_ORBITAL_FLOOR,
     }
+    inputs = common | {"displacements": [move.to_dict() for move in moves]}
     context.progress.decided(
         f"derivatives: {len(moves)} displacements in a {'x'.join(map(str, repeats))} supercell of "
         f"{crystals[0].n_atoms} atoms"
@@ -211,10 +211,13 @@ def derivatives_stage(
         workers = context.config.execution.workers
         # A self-consistent density uses all cores by itself.
         n_workers = 1 if workers == "auto" else min(workers, len(crystals))
+        at_rest = repeated(hamiltonian.crystal, repeats)
+        state: Arrays = {}
+        if items_stage.pending_items(len(crystals)):
+            state = _state_at_rest(context, at_rest, of_supercells, common)
         work = SupercellWork(
             stage=items_stage, crystals=crystals, source=of_supercells,
-            memory_gb=context.memory_gb / n_workers,
-            at_rest=repeated(hamiltonian.crystal, repeats),
+            memory_gb=context.memory_gb / n_workers, at_rest=at_rest, state=state,
         )  # fmt: skip
         label = f"displaced supercells ({crystals[0].n_atoms} atoms)"
         context.complete_items(items_stage, work, len(crystals), label=label, n_workers=n_workers)
@@ -253,6 +256,23 @@ def derivatives_stage(
     )
 
 
+def _state_at_rest(
+    context: RunContext, at_rest: Crystal, source: HamiltonianSource, inputs: dict[str, Any]
+) -> Arrays:
+    """Return what the Hamiltonians of displaced supercells start from."""
+
+    def compute(stage: Stage) -> tuple[Mapping[str, Any], Arrays]:
+        checkpoint = stage.folder / "checkpoint.npz"
+        provider = source.provider(context.memory_gb, checkpoint, context.progress)
+        state = {}
+        if isinstance(provider, PreparesDisplacements):
+            state = dict(provider.state_at_rest(at_rest))
+        checkpoint.unlink(missing_ok=True)
+        return {}, state
+
+    return context.reuse_or_compute("supercell-at-rest", 1, inputs, compute).arrays
+
+
 def supercell_repeats(config: RunConfig, crystal: Crystal) -> Repeats:
     """Return the supercell in which atoms are displaced."""
     chosen = config.transport.derivative_supercell
@@ -274,7 +294,9 @@ def supercell_source(
             "self_consistent": source.config.self_consistent and options.derivative_self_consistent,
         }
     )
-    return HamiltonianSource(changed, None, None, source.tolerance)
+    return HamiltonianSource(
+        changed, None, None, source.tolerance, orbital_floor=SUPERCELL_ORBITAL_FLOOR
+    )
 
 
 def chosen_range(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from elphant.crystal import Crystal
-from elphant.engine.progress import SilentProgress
+from elphant.engine.progress import Progress, SilentProgress
 from elphant.models.hamiltonians.protocol import HamiltonianProvider
 from elphant.orbitals import LocalOrbitalHamiltonian
 from elphant.store.stage import Stage
@@ -29,20 +29,27 @@ class HamiltonianWork(ABC):
         Of a model; enough to make it again in a worker process.
     memory_gb : float
         Memory bound of one process.
+    progress : Progress
+        Receiver of what happens inside an item; one bar counts the items.
     """
 
     stage: Stage
     crystals: list[Crystal]
     source: HamiltonianSource
     memory_gb: float
+    progress: Progress = field(default_factory=SilentProgress)
+
+    def watch(self, progress: Progress) -> None:
+        """Take the receiver of what happens inside an item."""
+        self.progress = progress
 
     @abstractmethod
     def arrays(self, hamiltonian: LocalOrbitalHamiltonian) -> dict[str, Any]:
         """Return what is stored of one Hamiltonian."""
 
     def provider(self, checkpoint: Path) -> HamiltonianProvider:
-        """Return the model; one bar counts the crystals already."""
-        return self.source.provider(self.memory_gb, checkpoint, SilentProgress())
+        """Return the model."""
+        return self.source.provider(self.memory_gb, checkpoint, self.progress)
 
     def pending(self) -> list[int]:
         """Return the crystals that are not stored."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elphant.crystal import Crystal, Symmetry, find_symmetry
 from elphant.crystal.symmetry import SYMMETRY_TOLERANCE
@@ -60,6 +61,8 @@ from elphant.orbitals.derivatives import VectorMatrix
 from elphant.orbitals.real_space import OrbitalsOnPoints
 from elphant.orbitals.symmetry import OrbitalSymmetry
 from elphant.units import EV_PER_HARTREE
+
+Complex = NDArray[np.complex128]
 
 #: Default distance of k points, Å⁻¹ (2π included).
 DEFAULT_K_SPACING = 0.25
@@ -145,6 +148,8 @@ class Calculation:
     position : tuple of three LatticeMatrix, Å
     key : str
         Digest of what the cycles depend on.
+    response : ndarray, (n_waves,) e/bohr³, or None
+        Expected change of the density from that of superposed free atoms.
     """
 
     settings: PySCFSettings
@@ -153,9 +158,16 @@ class Calculation:
     atoms: dict[str, FreeAtom]
     position: VectorMatrix
     key: str
+    response: Complex | None = None
 
     @classmethod
-    def prepare(cls, crystal: Crystal, settings: PySCFSettings, progress: Progress) -> Calculation:
+    def prepare(
+        cls,
+        crystal: Crystal,
+        settings: PySCFSettings,
+        progress: Progress,
+        response: Complex | None = None,
+    ) -> Calculation:
         """Load basis and pseudopotentials, choose grids, and evaluate the analytic integrals."""
         functional = Functional.of(settings.functional)
         species = load_species(crystal, settings.basis, settings.pseudopotential)
@@ -198,14 +210,14 @@ class Calculation:
         }  # fmt: skip
         return cls(
             settings=settings, progress=progress, problem=problem, atoms=atoms,
-            position=integrals.position(), key=checkpoint_key(record),
+            position=integrals.position(), key=checkpoint_key(record), response=response,
         )  # fmt: skip
 
     def run(self) -> Cycle:
         """Return the last cycle, or the only one of superposed atoms."""
         problem, settings, path = self.problem, self.settings, self.settings.checkpoint
         if not settings.self_consistent:
-            return single_cycle(problem, self._atomic_density(), PulayMixer(grid=problem.grid))
+            return single_cycle(problem, self.atomic_density(), PulayMixer(grid=problem.grid))
         stored = load_checkpoint(path, self.key, problem.grid) if path else None
         if stored is not None:
             self.progress.decided(f"pyscf: going on with cycle {stored.number} of '{path}'")
@@ -221,7 +233,7 @@ class Calculation:
                     save_checkpoint(path, self.key, Checkpoint.after(cycle))
 
             return run_cycles(
-                problem, stored.density if stored else self._atomic_density(), observe=observe,
+                problem, stored.density if stored else self.first_density(), observe=observe,
                 tolerance=settings.tolerance, max_iterations=settings.max_iterations,
                 mixer=stored.mixer if stored else None, first=stored.number if stored else 1,
                 previous=stored.energies if stored else None,
@@ -253,11 +265,17 @@ class Calculation:
             "versions": {"pyscf": pyscf_version()},
         }
 
-    def _atomic_density(self) -> Any:
+    def atomic_density(self) -> Complex:
+        """Return the density of superposed free atoms, (n_waves,) e/bohr³."""
         problem = self.problem
         return problem.density(
             superposed_density_matrix(problem.crystal, problem.basis, self.atoms)
         )
+
+    def first_density(self) -> Complex:
+        """Return the density with which the cycles begin, (n_waves,) e/bohr³."""
+        density = self.atomic_density()
+        return density if self.response is None else density + self.response
 
 
 def density_grid_points(crystal: Crystal, settings: PySCFSettings) -> int:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from elphant.crystal import Crystal
 from elphant.engine.progress import Progress, SilentProgress
@@ -34,13 +39,19 @@ class PySCFProvider:
     ----------
     settings : PySCFSettings, optional
     progress : Progress, optional
+    response : ndarray, (n_waves,) e/bohr³, optional
+        Difference from the density of superposed free atoms that is expected.
     """
 
     def __init__(
-        self, settings: PySCFSettings | None = None, progress: Progress | None = None
+        self,
+        settings: PySCFSettings | None = None,
+        progress: Progress | None = None,
+        response: NDArray[np.complex128] | None = None,
     ) -> None:
         self.settings = settings or PySCFSettings()
         self._progress = progress or SilentProgress()
+        self._response = response
 
     @property
     def card(self) -> ModelCard:
@@ -73,12 +84,26 @@ class PySCFProvider:
     def _references(self) -> tuple[str, ...]:
         return (*REFERENCES, "perdew1996") if self.settings.functional == "pbe" else REFERENCES
 
-    def with_grids_of(self, crystal: Crystal) -> PySCFProvider:
+    def state_at_rest(self, crystal: Crystal) -> dict[str, NDArray[np.complex128]]:
+        """Return the change of the density from free atoms; empty without self-consistency."""
+        if not self.settings.self_consistent:
+            return {}
+        settings = shared_grids(self.settings, crystal)
+        calculation = Calculation.prepare(crystal, settings, self._progress)
+        density = calculation.run().next_density
+        return {"response": density - calculation.atomic_density()}
+
+    def for_displacements(
+        self, crystal: Crystal, state: Mapping[str, NDArray[Any]]
+    ) -> PySCFProvider:
         """Return a provider for crystals that differ from this one by displaced atoms.
 
-        All of them get the density grid and the k points of ``crystal``; see :func:`shared_grids`.
+        All of them get the density grid and the k points of ``crystal`` (:func:`shared_grids`), and
+        start from superposed atoms with the response of the crystal at rest. What is left to
+        converge is then of the order of the displacement.
         """
-        return PySCFProvider(shared_grids(self.settings, crystal), self._progress)
+        settings = shared_grids(self.settings, crystal)
+        return PySCFProvider(settings, self._progress, state.get("response"))
 
     def predict(self, crystal: Crystal) -> LocalOrbitalHamiltonian:
         """Return the Hamiltonian of a crystal, in its own frame and cell.
@@ -93,7 +118,7 @@ class PySCFProvider:
             If the memory does not suffice.
         """
         start = time.perf_counter()
-        calculation = Calculation.prepare(crystal, self.settings, self._progress)
+        calculation = Calculation.prepare(crystal, self.settings, self._progress, self._response)
         cycle = calculation.run()
         problem, floor = calculation.problem, self.settings.block_floor
         H, S, x, y, z = aligned(
