@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -119,29 +120,39 @@ def irreducible_mesh(
         )
     given = np.eye(3, dtype=np.int64)[None] if rotations is None else np.asarray(rotations)
     # One operation at a time: images of all points under all operations would fill the memory.
-    addresses = _addresses(counts)
-    first = np.arange(len(addresses), dtype=np.int64)
+    n_points = int(np.prod(counts))
+    # The arithmetic of 48 operations on millions of points is bound by the memory bus.
+    dtype = np.int32 if n_points < 2**31 else np.int64
+    first = np.arange(n_points, dtype=dtype).reshape(counts[::-1])
+    whole = np.meshgrid(
+        *(np.arange(n, dtype=dtype) for n in counts[::-1]), sparse=True, indexing="ij"
+    )
     operations: list[Integers] = []
     for matrix in reciprocal_operations(given, time_reversal=time_reversal):
-        image = _images(addresses, counts, half, matrix)
-        if image is not None:
+        scaled = _on_addresses(matrix, counts, half)
+        if scaled is not None:
             operations.append(matrix)
-            np.minimum(first, image, out=first)
-    irreducible, representative = np.unique(first, return_inverse=True)
-    operation = np.full(len(first), -1, dtype=np.int64)
+            np.minimum(first, _images(whole[::-1], counts, *scaled), out=first)
+    first = first.ravel()
+    irreducible = np.flatnonzero(first == np.arange(n_points))
+    place = np.empty(n_points, dtype=np.int64)
+    place[irreducible] = np.arange(len(irreducible))
+    representative = place[first]
+    addresses = _addresses(counts)
+    operation = np.full(n_points, -1, dtype=np.int64)
     for number in reversed(range(len(operations))):
-        image = _images(addresses[irreducible], counts, half, operations[number])
-        assert image is not None
-        operation[image] = number
-    if (first[irreducible] != irreducible).any() or (operation < 0).any():
+        scaled = _on_addresses(operations[number], counts, half)
+        assert scaled is not None
+        operation[_images(addresses[irreducible].T, counts, *scaled)] = number
+    if (first[first] != first).any() or (operation < 0).any():
         raise ValueError("the rotations do not form a group")
     points = (addresses + 0.5 * half) / counts
     return KMesh(
         points=points[irreducible],
-        weights=np.bincount(representative.ravel()) / len(points),
+        weights=np.bincount(representative) / n_points,
         mesh=counts,
         shift=half,
-        representative=representative.ravel(),
+        representative=representative,
         full_points=points,
         rotations=np.array(operations),
         operation=operation,
@@ -161,18 +172,38 @@ def reciprocal_operations(rotations: ArrayLike, *, time_reversal: bool = True) -
     return np.array(list(found.values()))
 
 
-def _images(
-    addresses: Integers, counts: Integers, half: Integers, matrix: Integers
-) -> Integers | None:
-    """Return the flat index of the image of every point; None if a point leaves the mesh."""
-    # Twice the addresses, so that shifted points are integers too.
-    moved = (2 * addresses + half) @ (matrix * counts[:, None] / counts[None, :]).T
-    address = 0.5 * (moved - half)
-    whole = np.rint(address)
-    if np.abs(address - whole).max() > 1e-6:
+def _on_addresses(
+    matrix: Integers, counts: Integers, half: Integers
+) -> tuple[Integers, Integers] | None:
+    """Return matrix and offset with which an operation acts on addresses.
+
+    None if it takes a point off the mesh.
+    """
+    scaled = matrix * counts[:, None]
+    if (scaled % counts).any():
         return None
-    wrapped = np.mod(whole.astype(np.int64), counts)
-    return np.asarray((wrapped[:, 2] * counts[1] + wrapped[:, 1]) * counts[0] + wrapped[:, 0])
+    scaled //= counts
+    # Twice the offset, so that it is an integer for shifted points too.
+    twice = scaled @ half - half
+    return None if (twice % 2).any() else (scaled, twice // 2)
+
+
+def _images(
+    addresses: Sequence[Any] | Integers, counts: Integers, matrix: Integers, offset: Integers
+) -> Any:
+    """Return the flat index of the image of every point.
+
+    ``addresses`` are three arrays that broadcast against each other: rows of a matrix most often
+    have one or two elements, so that most sums are done on lines and planes of a mesh.
+    """
+    image, stride = 0, 1
+    for axis in range(3):
+        moved: Any = int(offset[axis])
+        for other in np.flatnonzero(matrix[axis]).tolist():
+            moved = moved + int(matrix[axis, other]) * addresses[other]
+        image = image + np.mod(moved, int(counts[axis])) * stride
+        stride *= int(counts[axis])
+    return image
 
 
 def _addresses(counts: Integers) -> Integers:
