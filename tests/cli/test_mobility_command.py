@@ -55,6 +55,8 @@ potential: {model: 'pair:factory'}
 transport: {mesh: [6, 6, 6], n_meshes: 1}
 """
 BASE = ("mobility", "Si.cif", "--config", "small.yaml", "--no-report")
+#: In a file with Cartesian axes of its own: the cubic ones.
+CUBIC = ("mobility", "Si.vasp", *BASE[2:])
 MODEL = ("--hamiltonian", "slater-koster:si")
 RUN = "Si.electrons.run"
 TENSORS = {
@@ -67,12 +69,36 @@ BORN = """\
 1.1 0 0 0 1.1 0 0 0 1.1
 -1.1 0 0 0 -1.1 0 0 0 -1.1
 """
+#: Permittivity of silicon; its Born charges vanish by symmetry.
+NEUTRAL = """\
+14.4
+13 0 0 0 13 0 0 0 13
+0 0 0 0 0 0 0 0 0
+0 0 0 0 0 0 0 0 0
+"""
+
+
+def quadrupoles_of_silicon(size: float) -> str:
+    """Return a file of quadrupoles, e bohr: the one component that symmetry leaves."""
+    lines = ["atom dir Qxx Qyy Qzz Qyz Qxz Qxy"]
+    for atom, sign in ((1, 1.0), (2, -1.0)):
+        for direction in range(3):
+            row = [0.0] * 6
+            row[3 + direction] = sign * size
+            lines.append(f"{atom} {direction + 1} " + " ".join(f"{x:.6f}" for x in row))
+    return "\n".join(lines) + "\n"
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what went to standard error, without line breaks."""
+    return " ".join(capsys.readouterr().err.split())
 
 
 @pytest.fixture
 def silicon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Working folder with structures, options and the module of the potential."""
     bulk("Si", "diamond", a=5.43).write(tmp_path / "Si.cif")
+    bulk("Si", "diamond", a=5.43).write(tmp_path / "Si.vasp")
     bulk("NaCl", "rocksalt", a=5.6).write(tmp_path / "NaCl.cif")
     write_text(tmp_path / "small.yaml", OPTIONS)
     write_text(tmp_path / "pair.py", POTENTIAL)
@@ -86,17 +112,22 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     """Replace the last stages; the list receives what each call was given."""
     calls: list[SimpleNamespace] = []
 
-    def derivatives_stage(context, result, symmetry, source, dielectric):
-        calls.append(SimpleNamespace(name="derivatives", dielectric=dielectric))
+    def derivatives_stage(context, result, symmetry, source, dielectric, quadrupoles):
+        calls.append(
+            SimpleNamespace(name="derivatives", dielectric=dielectric, quadrupoles=quadrupoles)
+        )
         found = None if source.file is not None else object()
         return SimpleNamespace(derivatives=found, record={}, flags=(), key="k")
 
-    def mobility_stage(context, result, bands, symmetry, derivatives, constants, key, dielectric):
+    def mobility_stage(
+        context, result, bands, symmetry, derivatives, constants, key, dielectric, quadrupoles
+    ):
         options = context.config.transport
         calls.append(
             SimpleNamespace(
                 name="mobility", constants=constants, key=key, dielectric=dielectric,
                 options=options, crystal=result.hamiltonian.crystal, derivatives=derivatives,
+                quadrupoles=quadrupoles,
             )
         )  # fmt: skip
         context.reuse_or_compute("mobility", 1, {"force_constants": key}, lambda _: ({}, {}))
@@ -465,3 +496,40 @@ def test_polar_part_from_end_to_end(elphant, capsys, salt: Path) -> None:
     assert {record["vertex_difference"] for record in alone} == {None}
     expected = whole.mobility("electron", part="polar")
     assert polar_alone.values == pytest.approx(expected.values, rel=1e-3)
+
+
+def test_quadrupoles_need_a_permittivity(elphant, capsys, silicon: Path, given) -> None:
+    quadrupoles = ("--set", "transport.quadrupoles=quadrupole.fmt")
+    assert elphant(*CUBIC, *MODEL, *quadrupoles) == 3
+    assert "quadrupole file 'quadrupole.fmt' cannot be read" in one_line(capsys)
+    # Read before anything is computed.
+    assert not Path(RUN, "results.json").exists()
+    write_text(silicon / "quadrupole.fmt", quadrupoles_of_silicon(13.67))
+    assert elphant(*CUBIC, *MODEL, *quadrupoles) == 2
+    assert "but there is no permittivity" in one_line(capsys)
+    write_text(silicon / "BORN", NEUTRAL)
+    assert elphant(*CUBIC, *MODEL, *quadrupoles, "--born", "BORN") == 0
+    for call in given:
+        assert call.quadrupoles[0, 0, 1, 2] == pytest.approx(13.67 * 0.529177, rel=1e-5)
+
+
+def test_quadrupoles_from_end_to_end(elphant, capsys, silicon: Path) -> None:
+    """Alone, they scatter with their square: a Hamiltonian file has no other coupling."""
+    write_text(silicon / "BORN", NEUTRAL)
+    assert elphant("bands", *CUBIC[1:], *MODEL) == 0
+    shutil.copy(f"{RUN}/exchange/hamiltonian.h5", "H.h5")
+    command = (
+        *CUBIC, "--hamiltonian", "H.h5", "--potential", "pair:silicon", "--born", "BORN",
+        "--carriers", "electron", "--mesh", "18,18,18", "--level", "serta", "--set",
+        "transport.attribution=false",
+    )  # fmt: skip
+    found = []
+    for size in (13.67, 27.34):
+        write_text(silicon / "quadrupole.fmt", quadrupoles_of_silicon(size))
+        options = ("--set", "transport.quadrupoles=quadrupole.fmt", "-o", f"{size}.run")
+        assert elphant(*command, *options) == 0
+        found.append(package.RunResult.load(f"{size}.run"))
+    assert "brunin2020" in found[0].content["provenance"]["citations"]
+    first, second = (result.mobility("electron").values for result in found)
+    assert first[0, 0] > 0.0
+    np.testing.assert_allclose(first, 4.0 * second, rtol=1e-9, atol=1e-9 * first[0, 0])

@@ -362,6 +362,11 @@ class TransportConfig(Section):
     polar: bool = Field(
         True, description="Long-range coupling through Born charges, where these are known."
     )
+    quadrupoles: str | None = Field(
+        None,
+        description="File of dynamical quadrupoles, as EPW reads them (quadrupole.fmt, e bohr); "
+        "needs a permittivity and Born charges, which may be zero.",
+    )
     range_parameter: float | None = Field(
         None,
         gt=0,

@@ -8,10 +8,12 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elphant.crystal import Crystal, Symmetry, find_symmetry
 from elphant.electron.density.grid_files import cube_text, density_per_bohr, xsf_text
 from elphant.errors import ConfigurationError, PhysicsError
+from elphant.models.dielectric.quadrupoles import read_quadrupoles
 from elphant.models.dielectric.symmetrization import independent_atoms, symmetrized_dielectric
 from elphant.orbitals import LocalOrbitalHamiltonian
 from elphant.quality import QualityFlag
@@ -117,6 +119,8 @@ def compute_electrons(
         If there is no Hamiltonian, or it is not that of a semiconductor.
     """
     symmetry = find_symmetry(crystal, context.config.symmetry.tolerance)
+    # Read first: a mistake in a file must not end a computation of hours.
+    quadrupoles = _quadrupoles(context, crystal, symmetry) if "mobility" in tasks else None
     result = hamiltonian_stage(context, crystal, source)
     context.flags.extend(result.flags)
     if "elf" in tasks:
@@ -171,13 +175,15 @@ def compute_electrons(
         assert force_constants is not None
         constants = with_dielectric(context, force_constants(), dielectric, symmetry)
         used = constants.force_constants.dielectric if context.config.transport.polar else None
-        derivatives = derivatives_stage(context, result, symmetry, source, used)
+        if quadrupoles is not None and used is None:
+            raise lonely_quadrupoles(context.config.transport.quadrupoles)
+        derivatives = derivatives_stage(context, result, symmetry, source, used, quadrupoles)
         context.flags.extend(derivatives.flags)
         if derivatives.derivatives is None and used is None:
             raise nothing_scatters()
         mobility = mobility_stage(
             context, result, bands, symmetry, derivatives, constants.force_constants, constants.key,
-            used,
+            used, quadrupoles,
         )  # fmt: skip
         context.flags.extend(mobility.flags)
         records |= mobility.records
@@ -192,6 +198,23 @@ def compute_electrons(
         dielectric=dielectric,
         force_constants=constants,
         references=references,
+    )
+
+
+def _quadrupoles(
+    context: RunContext, crystal: Crystal, symmetry: Symmetry
+) -> NDArray[np.float64] | None:
+    path = context.config.transport.quadrupoles
+    return None if path is None else read_quadrupoles(path, crystal, symmetry)
+
+
+def lonely_quadrupoles(path: str | None) -> ConfigurationError:
+    """Return the error of quadrupoles without a permittivity."""
+    return ConfigurationError(
+        f"transport.quadrupoles names '{path}', but there is no permittivity.",
+        "The field of a quadrupole is screened by it, and taken off together with that of the "
+        "Born charges; transport.polar=false leaves out both.",
+        "Give --born FILE (charges may be zero), or leave the quadrupoles out.",
     )
 
 

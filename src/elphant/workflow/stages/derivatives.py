@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elphant.config.models import RunConfig
 from elphant.coupling.finite_differences import (
@@ -136,8 +137,11 @@ def derivatives_stage(
     symmetry: Symmetry,
     source: HamiltonianSource,
     dielectric: DielectricData | None,
+    quadrupoles: NDArray[np.float64] | None = None,
 ) -> DerivativesResult:
     """Return the derivatives of H and S, short-ranged where Born charges are known.
+
+    ``quadrupoles`` (n_atoms, 3, 3, 3), e Å, go with the Born charges.
 
     Raises
     ------
@@ -154,7 +158,7 @@ def derivatives_stage(
         transport = context.config.transport.model_copy(update={"range_parameter": value})
         other = context.config.model_copy(update={"transport": transport})
         return derivatives_stage(
-            replace(context, config=other), result, symmetry, source, dielectric
+            replace(context, config=other), result, symmetry, source, dielectric, quadrupoles
         )
 
     if source.file is not None:
@@ -203,6 +207,7 @@ def derivatives_stage(
         "hamiltonian": result.key,
         "dielectric": None if dielectric is None else dielectric.to_dict(),
         "range_parameter": range_parameter,
+        "quadrupoles": None if quadrupoles is None else quadrupoles.tolist(),
         "floor": context.config.transport.derivative_floor,
         "tolerance": symmetry.tolerance,
     }
@@ -229,8 +234,9 @@ def derivatives_stage(
         long_range = None
         if dielectric is not None and range_parameter is not None:
             long_range = LongRangeCoupling(
-                crystal=hamiltonian.crystal, dielectric=dielectric, range_parameter=range_parameter
-            )
+                crystal=hamiltonian.crystal, dielectric=dielectric, range_parameter=range_parameter,
+                quadrupoles=quadrupoles,
+            )  # fmt: skip
         found = derivatives_from_supercells(
             hamiltonian.crystal, symmetry, hamiltonian.basis, repeats, moves, matrices,
             overlap=hamiltonian.overlap,

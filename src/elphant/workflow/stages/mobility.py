@@ -126,6 +126,7 @@ def mobility_stage(
     force_constants: ForceConstants,
     force_constants_key: str,
     dielectric: DielectricData | None,
+    quadrupoles: NDArray[np.float64] | None = None,
 ) -> MobilityResult:
     """Compute the mobility of the carriers of the configuration.
 
@@ -145,13 +146,16 @@ def mobility_stage(
         "force_constants": force_constants_key,
         "dielectric": None if dielectric is None else dielectric.to_dict(),
         "range_parameter": range_parameter,
+        "quadrupoles": None if quadrupoles is None else quadrupoles.tolist(),
         "options": options.model_dump(mode="json"),
         "tolerance": symmetry.tolerance,
     }
 
     def compute(_: Stage) -> tuple[Mapping[str, Any], Arrays]:
         start = time.perf_counter()
-        run = _Run(context, result, bands, symmetry, derivatives, force_constants, dielectric)
+        run = _Run(
+            context, result, bands, symmetry, derivatives, force_constants, dielectric, quadrupoles
+        )
         for carrier in carriers_of(options):
             run.add(carrier)
         record = run.finished(time.perf_counter() - start)
@@ -164,6 +168,7 @@ def mobility_stage(
     polar = dielectric is not None and range_parameter is not None
     references = ["ponce2020"]
     references += ["verdi2015"] if polar else []
+    references += ["brunin2020"] if quadrupoles is not None else []
     references += ["gunst2016"] if options.vertex == "projected" else []
     references += ["brooks1955", "chattopadhyay1981"] if options.impurities is not None else []
     return MobilityResult(
@@ -244,10 +249,12 @@ class _Run:
         derivatives: DerivativesResult,
         force_constants: ForceConstants,
         dielectric: DielectricData | None,
+        quadrupoles: NDArray[np.float64] | None,
     ) -> None:
         self.context, self.options = context, context.config.transport
         self.hamiltonian, self.symmetry = result.hamiltonian, symmetry
         self.derivatives, self.dielectric = derivatives, dielectric
+        self.quadrupoles = quadrupoles
         crystal = self.hamiltonian.crystal
         self.frame = Frame.of(crystal, symmetry)
         self.interpolation, self.edges = bands.models.interpolation, bands.models.edges
@@ -281,6 +288,7 @@ class _Run:
             crystal=self.hamiltonian.crystal,
             dielectric=self.dielectric,
             range_parameter=range_parameter,
+            quadrupoles=self.quadrupoles,
         )
 
     def add(self, carrier: Carrier) -> None:
