@@ -410,7 +410,7 @@ class Stored:
 
 
 #: Largest differences, Ha, on one atom and between two. Those of V_NA between two atoms are the
-#: rounding of the source program, which keeps its projections in single precision.
+#: rounding of the source program, which keeps and multiplies its projections in single precision.
 TOLERANCES = {
     "S": (5e-10, 1e-12),
     "T": (5e-10, 1e-11),

@@ -1,9 +1,10 @@
 r"""Radial functions on a grid, their Fourier-Bessel transforms, and interpolation tables.
 
 Everything is in atomic units. The quadratures, the interpolant and the wave numbers between which
-transforms are interpolated are those of OpenMX 3.9, so that its matrices come back to 1e-9 (V_NA
-between two atoms to 1e-7: OpenMX keeps its projections in single precision). The files would allow
-other choices, which differ by up to 1e-4 Ha.
+transforms are interpolated are those of OpenMX 3.9, so that its matrices come back to 1e-9; V_NA
+between two atoms to 1e-7, because OpenMX keeps and multiplies its projections in single precision
+(rounded alike, which would spoil derivatives, they agree to 1e-10). The files would allow other
+choices, which differ by up to 1e-4 Ha.
 """
 
 from __future__ import annotations
