@@ -391,25 +391,38 @@ class Stored:
             fractional=self.arrays["pos"] @ np.linalg.inv(cell),
         )  # fmt: skip
 
-    def error(self, name: str, matrix: LatticeMatrix, unit: float = 1.0, axis: int = -1) -> float:
-        """Return the largest difference of all stored blocks."""
+    def errors(
+        self, name: str, matrix: LatticeMatrix, unit: float = 1.0, axis: int = -1
+    ) -> tuple[float, float]:
+        """Return the largest differences of all stored blocks on one atom, and between two."""
         ours, norb = blocks_of(matrix), self.arrays["norb"]
         edges, cells = self.arrays["edge_index"].T, self.arrays["cell_shift"]
         rows = self.arrays.get("pair_rows", np.arange(len(edges)))
         keys = [(a, a, 0, 0, 0) for a in range(len(norb))]
         keys += [(*edges[row].tolist(), *cells[row].tolist()) for row in rows]
         blocks = [*self.arrays[f"{name}_on"], *self.arrays[f"{name}_off"]]
-        worst = 0.0
+        worst = []
         for key, block in zip(keys, blocks, strict=True):
             part = block if axis < 0 else block[..., axis]
             difference = ours[key] / unit - part[: norb[key[0]], : norb[key[1]]]
-            worst = max(worst, float(np.abs(difference).max()))
-        return worst
+            worst.append(float(np.abs(difference).max()))
+        return max(worst[: len(norb)]), max(worst[len(norb) :])
 
 
-#: Largest differences that remain, Ha: quadratures of the source program are not all known to the
-#: last digit. They are largest in V_NA between two atoms, whose projectors amplify rounding.
-TOLERANCES = {"S": 2e-7, "T": 2e-7, "VNL": 5e-8, "VNA": 3e-6, "H0": 3e-6}
+#: Largest differences, Ha, on one atom and between two. Those of V_NA between two atoms are the
+#: rounding of the source program, which keeps and multiplies its projections in single precision.
+TOLERANCES = {
+    "S": (5e-10, 1e-12),
+    "T": (5e-10, 1e-11),
+    "VNL": (1e-9, 5e-10),
+    "VNA": (2e-9, 1e-7),
+    "H0": (2e-9, 1e-7),
+}
+
+
+def assert_within(errors: tuple[float, float], name: str) -> None:
+    for error, tolerance in zip(errors, TOLERANCES[name], strict=True):
+        assert error < tolerance, f"{name}: {errors}"
 
 
 @pytest.mark.parametrize("name", ["si", "gaas", "gate", "nacl", "mgo", "mixed", "sb2se3"])
@@ -423,12 +436,13 @@ def test_stored_blocks(shared_data: Path, name: str) -> None:
     checked = 0
     for key, (matrix, unit) in matrices.items():
         if f"{key}_on" in stored.arrays:
-            assert stored.error(key, matrix, unit) < TOLERANCES[key], key
+            assert_within(stored.errors(key, matrix, unit), key)
             checked += 1
     assert checked >= 2
     if "L_on" in stored.arrays:
+        # Stored in single precision.
         for axis, part in enumerate(m.angular_momentum):
-            assert stored.error("L", part, axis=axis) < 4e-7
+            assert max(stored.errors("L", part, axis=axis)) < 1.5e-7
 
 
 @pytest.mark.parametrize("name", ["gaas_soc", "gate_soc", "sb2se3_soc"])
@@ -441,14 +455,14 @@ def test_stored_spin_orbit_blocks(shared_data: Path, name: str) -> None:
     x, y, z = m.spin_orbit.coupling
     for key, part in (("H0_iHks2", x), ("H0_Hks2", y), ("H0_iHks0", z)):
         assert np.abs(stored.arrays[f"{key}_on"]).max() > 1e-4
-        assert stored.error(key, part, HARTREE) < 1e-9
+        assert max(stored.errors(key, part, HARTREE)) < 5e-12
     scalar = m.kinetic.values + m.neutral_atom.values + m.spin_orbit.average.values
-    assert stored.error("H0_Hks0", m.overlap.with_values(scalar), HARTREE) < TOLERANCES["H0"]
+    assert_within(stored.errors("H0_Hks0", m.overlap.with_values(scalar), HARTREE), "H0")
 
 
 @pytest.mark.parametrize("name", ["si", "gaas"])
 def test_stored_overlap_derivatives(shared_data: Path, name: str) -> None:
-    """Off-site blocks; those of bonds along z are wrong in the source program."""
+    """Off-site blocks, kept in single precision; the source program errs for bonds along z."""
     folder = shared_data / "hamiltonian"
     stored = Stored(folder, name)
     data = OpenMXData(folder / "DFT_DATA19")
@@ -458,7 +472,7 @@ def test_stored_overlap_derivatives(shared_data: Path, name: str) -> None:
         ours = blocks_of(part)
         for edge in np.flatnonzero(stored.arrays["dS_off_valid"]):
             block = ours[(*edges[edge].tolist(), *cells[edge].tolist())] * BOHR
-            np.testing.assert_allclose(block, stored.arrays["dS_off"][edge, ..., axis], atol=1e-7)
+            np.testing.assert_allclose(block, stored.arrays["dS_off"][edge, ..., axis], atol=2e-8)
 
 
 def test_stored_displaced_pair(shared_data: Path) -> None:
@@ -478,5 +492,5 @@ def test_stored_displaced_pair(shared_data: Path) -> None:
     }  # fmt: skip
     for key, difference in stored.items():
         ours = (found[0][key] - found[1][key]) / HARTREE
-        np.testing.assert_allclose(ours, difference, atol=2e-7)
+        np.testing.assert_allclose(ours, difference, atol=1e-7)
         np.testing.assert_allclose(exact[key], difference * HARTREE / 0.04, atol=5e-3)

@@ -1,8 +1,10 @@
 r"""Radial functions on a grid, their Fourier-Bessel transforms, and interpolation tables.
 
-Everything is in atomic units. The quadratures and the interpolant are those of OpenMX 3.9, so that
-its matrices come back to single precision or better: the tables would allow other choices, which
-differ by up to 1e-4 Ha.
+Everything is in atomic units. The quadratures, the interpolant and the wave numbers between which
+transforms are interpolated are those of OpenMX 3.9, so that its matrices come back to 1e-9; V_NA
+between two atoms to 1e-7, because OpenMX keeps and multiplies its projections in single precision
+(rounded alike, which would spoil derivatives, they agree to 1e-10). The files would allow other
+choices, which differ by up to 1e-4 Ha.
 """
 
 from __future__ import annotations
@@ -37,12 +39,15 @@ class GridFunctions:
     r"""Functions on an ascending grid, interpolated by cubic Hermite polynomials in r.
 
     The slope at a node is the mean of the neighbouring secants :math:`s_i` that a parabola through
-    three nodes has, :math:`(s_i h_{i-1} + s_{i-1} h_i) / (h_{i-1} + h_i)`. Functions are zero
-    beyond the last node; below the first they are constant for l = 0 and zero else.
+    three nodes has, :math:`(s_i h_{i-1} + s_{i-1} h_i) / (h_{i-1} + h_i)`, and at the last node
+    that of the parabola through the last three. The first interval continues the cubic of the
+    second. Functions are zero beyond the last node; below the first they are constant for l = 0 and
+    zero else.
 
     Parameters
     ----------
     r : ndarray, (n_r,) bohr
+        At least three nodes.
     values : ndarray, (n_functions, n_r)
     l : int
         Angular momentum, for the value at the origin.
@@ -53,10 +58,11 @@ class GridFunctions:
         self._inside = values[:, :1] if l == 0 else np.zeros_like(values[:, :1])
         h = np.diff(r)
         secants = np.diff(values, axis=1) / h
-        slopes = np.empty_like(values)
-        slopes[:, 1:-1] = (secants[:, 1:] * h[:-1] + secants[:, :-1] * h[1:]) / (h[:-1] + h[1:])
-        slopes[:, 0], slopes[:, -1] = secants[:, 0], secants[:, -1]
-        self._spline = CubicHermiteSpline(r, values, slopes, axis=1)
+        slopes = np.empty_like(values[:, 1:])
+        slopes[:, :-1] = (secants[:, 1:] * h[:-1] + secants[:, :-1] * h[1:]) / (h[:-1] + h[1:])
+        slopes[:, -1] = 2.0 * secants[:, -1] - slopes[:, -2]
+        # Without the first node: the spline continues its first cubic to it.
+        self._spline = CubicHermiteSpline(r[1:], values[:, 1:], slopes, axis=1)
 
     def __call__(self, r: Array) -> Array:
         """Return all functions at the radii (n,), (n_functions, n)."""
@@ -106,6 +112,19 @@ def transform(functions: Array, l: int, nodes: Array, weights: Array, k: Array) 
     """
     bessel = spherical_jn(l, np.outer(nodes, k))
     return np.asarray((functions * (weights * nodes**2)) @ bessel)
+
+
+def tabulated_transform(functions: Array, l: int, nodes: Array, weights: Array) -> GridFunctions:  # noqa: E741
+    r"""Return the transforms as functions of k, interpolated between equal steps from k = 0.
+
+    Parameters are those of :func:`transform`. The table stops one step before the end of
+    :data:`K_SPAN`, and beyond it transforms count as zero: a uniform quadrature loses its last two
+    nodes (3e-8 Ha in T). Its other nodes lie within 1e-6 of those of the table, yet the slopes of
+    the interpolant matter (2e-7 in S on-site), and so does its first interval at the nodes of the
+    Gauss-Legendre rule (2e-6 Ha in V_NA between two atoms).
+    """
+    k = np.linspace(0.0, K_SPAN[1], N_UNIFORM, endpoint=False)
+    return GridFunctions(k, transform(functions, l, nodes, weights, k))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -20,6 +20,7 @@ from elphant.models.hamiltonians.openmx.radial import (
     GridFunctions,
     gauss,
     squared_trapezoid,
+    tabulated_transform,
     transform,
     trapezoid,
 )
@@ -77,25 +78,12 @@ class OpenMXSpecies:
     @cached_property
     def orbitals(self) -> RadialSet:
         """Transforms of the orbitals at the uniform wave numbers."""
-        k, _ = trapezoid(*K_SPAN)
-        r, weights = trapezoid(float(self.pao.r[0]), self.cutoff + BEYOND_CUTOFF)
-        on_grid = self._orbitals_at(r)
-        functions = [
-            transform(f, ell, r, weights, k)
-            for ell, f in zip(on_grid.l, on_grid.functions, strict=True)
-        ]
-        return RadialSet(l=on_grid.l, functions=tuple(functions))
+        return self._orbitals_at_wave_numbers(trapezoid(*K_SPAN)[0])
 
     @cached_property
     def orbitals_at_gauss(self) -> RadialSet:
-        """Transforms of the orbitals at the Gauss-Legendre wave numbers.
-
-        Interpolated between the uniform ones, as OpenMX does; it matters at the level of 1e-5 Ha.
-        """
-        uniform, _ = trapezoid(*K_SPAN)
-        k, _ = gauss(*K_SPAN)
-        functions = [GridFunctions(uniform, f)(k) for f in self.orbitals.functions]
-        return RadialSet(l=self.orbitals.l, functions=tuple(functions))
+        """Transforms of the orbitals at the Gauss-Legendre wave numbers."""
+        return self._orbitals_at_wave_numbers(gauss(*K_SPAN)[0])
 
     @cached_property
     def nonlocal_momenta(self) -> tuple[int, ...]:
@@ -112,9 +100,8 @@ class OpenMXSpecies:
         functions = []
         for ell in self.nonlocal_momenta:
             values = self._of_kind(self.vps.projectors[self.vps.l == ell], ell, kind)
-            functions.append(
-                transform(GridFunctions(self.vps.r, values, ell)(r), ell, r, weights, k)
-            )
+            on_grid = GridFunctions(self.vps.r, values, ell)(r)
+            functions.append(tabulated_transform(on_grid, ell, r, weights)(k))
         return RadialSet(l=self.nonlocal_momenta, functions=tuple(functions))
 
     def nonlocal_strengths(self, kind: str) -> Array:
@@ -132,20 +119,39 @@ class OpenMXSpecies:
 
     @cached_property
     def potential_transform(self) -> Array:
-        """Transform of the neutral-atom potential at the Gauss-Legendre wave numbers, (n_k,)."""
+        """Transform of the neutral-atom potential at the Gauss-Legendre wave numbers, (n_k,).
+
+        The quadrature reaches beyond the cut-off, the potential does not.
+        """
         k, _ = gauss(*K_SPAN)
-        r, weights = squared_trapezoid(float(self.vps.r[0]), self.cutoff)
+        r, weights = squared_trapezoid(float(self.pao.r[0]), self.cutoff + BEYOND_CUTOFF)
         values = GridFunctions(self.vps.r, self.potential[None])(r)
+        values[:, r > self.cutoff] = 0.0
         return np.asarray(transform(values, 0, r, weights, k)[0])
 
     def orbitals_on_radii(self) -> tuple[RadialSet, Array, Array]:
         """Return the orbitals on Gauss-Legendre radii, the radii (bohr), and their weights."""
-        r, weights = gauss(float(self.pao.r[0]), self.cutoff + BEYOND_CUTOFF)
+        r, weights = gauss(float(self.vps.r[0]), self.cutoff + BEYOND_CUTOFF)
         return self._orbitals_at(r), r, weights
 
     def neutral_atom_projectors(self, l_max: int) -> NeutralAtomProjectors:
         """Return the projectors of V_NA in a crystal whose orbitals reach ``l_max``."""
         return neutral_atom_projectors(self.pao, self.vps, self.potential, l_max)
+
+    def _orbitals_at_wave_numbers(self, k: Array) -> RadialSet:
+        return RadialSet(
+            l=tuple(ell for ell, _ in self.shells),
+            functions=tuple(table(k) for table in self._orbital_transforms),
+        )
+
+    @cached_property
+    def _orbital_transforms(self) -> tuple[GridFunctions, ...]:
+        r, weights = trapezoid(float(self.pao.r[0]), self.cutoff + BEYOND_CUTOFF)
+        on_grid = self._orbitals_at(r)
+        return tuple(
+            tabulated_transform(f, ell, r, weights)
+            for ell, f in zip(on_grid.l, on_grid.functions, strict=True)
+        )
 
     def _orbitals_at(self, r: Array) -> RadialSet:
         functions = [
