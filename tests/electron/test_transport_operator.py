@@ -189,6 +189,8 @@ def test_spread_of_degenerate_sets_adds_to_the_mobility():
         extra = more.mobility - base.mobility
         assert extra[0, 0] > 0
         assert extra[1:, 1:] == pytest.approx(0.0, abs=1e-9)
+        assert more.degenerate_mobility == pytest.approx(extra, rel=1e-9, abs=1e-9)
+        assert np.abs(base.degenerate_mobility).max() == 0.0
 
 
 def test_effective_time_of_constant_rates():

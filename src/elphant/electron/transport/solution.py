@@ -155,6 +155,17 @@ class TransportSolution:
         """Drift mobility, (3, 3) cm²/(V s): of the density of the same states."""
         return np.asarray(self.contributions.sum(axis=0))
 
+    @property
+    def degenerate_mobility(self) -> Array:
+        """Part of the mobility from spreads of velocity in degenerate sets, (3, 3) cm²/(V s).
+
+        What is not the mean velocity of a set relaxes with the rates of this level, without
+        in-scattering also in bte: its single states have no meaning of their own.
+        """
+        none = np.zeros_like(self.response)
+        moment = self._moment(none, none, self._spread()).sum(axis=0)
+        return np.asarray(moment * (self._per_carrier() * CM2_PER_VS_PER_A2_PER_V_PS))
+
     @cached_property
     def moments(self) -> Array:
         r"""Transport moments per carrier around the reference energy, (3, 3, 3).

@@ -45,7 +45,7 @@ from elphant.workflow.stages.bands import BandsResult
 from elphant.workflow.stages.derivatives import DerivativesResult
 from elphant.workflow.stages.hamiltonian import HamiltonianResult
 
-VERSION = 2
+VERSION = 3
 
 Mesh = tuple[int, int, int]
 Records = list[dict[str, Any]]
@@ -76,6 +76,10 @@ SLOWEST = 1e-2
 
 #: Share of the current in states with rates that are not positive that a relaxation time bears.
 NEGATIVE_SHARE = 0.01
+
+#: Share of a mobility in degenerate points, which in-scattering does not reach, that counts as a
+#: doubt.
+DEGENERATE_LIMIT = 0.05
 
 #: Fröhlich's constant above which polarons matter.
 STRONG_COUPLING = 2.0
@@ -313,6 +317,7 @@ class _Run:
         self._frohlich(carrier, finest)
         self.flags += [_of_carrier(flag, carrier) for flag in finest.flags]
         self._coefficients(carrier, series, meshes)
+        self._degenerate_share(carrier, finest)
         self._attribution(carrier, finest)
         self._validity(carrier, finest)
         self._store(carrier, finest)
@@ -469,6 +474,28 @@ class _Run:
                     threshold=MESH_LIMIT,
                 )
             )
+
+    def _degenerate_share(self, carrier: Carrier, found: CarrierMobility) -> None:
+        """Tell how much of the current of the last level flows in degenerate points."""
+        level = self.settings.levels[-1]
+        solution = next(
+            e.solution for e in found.entries if e.part == "total" and e.solution.level == level
+        )
+        if not has_mobility(solution):
+            return
+        shares = self._along(solution.degenerate_mobility) / self._along(solution.mobility)
+        axis = int(np.argmax(shares))
+        self.flags.append(
+            check_below(
+                "degenerate_points",
+                float(shares[axis]),
+                DEGENERATE_LIMIT,
+                f"{carrier}s: {100 * shares[axis]:.2g} % of the mobility along {AXES[axis]} is "
+                "that of degenerate points, whose currents decay without in-scattering; where "
+                "bands stick together at the border of the zone, an odd number of divisions "
+                "avoids these points",
+            )
+        )
 
     def _along(self, tensor: NDArray[np.float64]) -> NDArray[np.float64]:
         d = self.hamiltonian.crystal.axis_directions
