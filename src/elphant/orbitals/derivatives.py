@@ -106,27 +106,114 @@ class EnvironmentDerivative:
     def images(self, atom: int) -> ImageDerivative:
         """Return the derivative over one atom as sparse matrices between orbital images."""
         mine = self.selected(self.moved == atom)
-        ends = np.concatenate([mine.pairs.reshape(-1, 1), mine.cells.reshape(-1, 3)], axis=1)
-        images, place = np.unique(ends, axis=0, return_inverse=True)
-        place = place.reshape(-1, 2)
-        sizes = self.sizes[images[:, 0]] if len(images) else np.empty(0, dtype=np.int64)
+        images, (place,) = _atom_images([mine])
+        sizes = self.sizes[images[:, 0]]
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        row, column, values = [], [], []
-        for block in range(mine.n_blocks):
-            (i, j), (a, b) = mine.pairs[block], place[block]
-            n_i, n_j = int(self.sizes[i]), int(self.sizes[j])
-            part = mine.values[mine.offsets[block] : mine.offsets[block + 1]]
-            values.append(part.reshape(3, -1))
-            row.append(np.repeat(starts[a] + np.arange(n_i), n_j))
-            column.append(np.tile(starts[b] + np.arange(n_j), n_i))
-        n = int(starts[-1])
-        if not values:
-            empty = csr_array((0, 0))
-            return ImageDerivative(atoms=images[:, 0], cells=images[:, 1:], matrices=(empty,) * 3)
-        rows, columns = np.concatenate(row), np.concatenate(column)
-        stacked = np.concatenate(values, axis=1)
-        x, y, z = (csr_array((part, (rows, columns)), shape=(n, n)) for part in stacked)
-        return ImageDerivative(atoms=images[:, 0], cells=images[:, 1:], matrices=(x, y, z))
+        rows, columns, values = _elements(mine, place, starts)
+        return _image_derivative(images, int(starts[-1]), rows, columns, values)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpinorEnvironment:
+    r"""The environment terms of a spinor Hamiltonian,
+    :math:`\partial H = \partial O + i \sum_\alpha \partial A_\alpha\, \sigma_\alpha`.
+
+    Kept in its real parts: the spin-free one reaches farther than spin-orbit coupling.
+
+    Attributes
+    ----------
+    scalar : EnvironmentDerivative
+        Of O, between spin-free orbitals.
+    coupling : three EnvironmentDerivative
+        Of A for x, y, z.
+    """
+
+    scalar: EnvironmentDerivative
+    coupling: tuple[EnvironmentDerivative, EnvironmentDerivative, EnvironmentDerivative]
+
+    @property
+    def sizes(self) -> Integers:
+        """Number of spinor orbitals of each atom, (n_atoms,)."""
+        return 2 * self.scalar.sizes
+
+    @property
+    def parts(self) -> tuple[EnvironmentDerivative, ...]:
+        """The real parts: spin-free, x, y, z."""
+        return (self.scalar, *self.coupling)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of stored blocks, all parts together."""
+        return sum(part.n_blocks for part in self.parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, bytes."""
+        return sum(part.nbytes for part in self.parts)
+
+    def images(self, atom: int) -> ImageDerivative:
+        """Return the derivative over one atom as complex matrices between spinor images."""
+        parts = [part.selected(part.moved == atom) for part in self.parts]
+        images, places = _atom_images(parts)
+        sizes = self.scalar.sizes[images[:, 0]]
+        starts = np.concatenate([[0], np.cumsum(2 * sizes)]).astype(np.int64)
+        # Spin of bra and ket, and the factor, of each place in which a part occurs.
+        i = 1j
+        factors = (
+            ((0, 0, 1.0), (1, 1, 1.0)),
+            ((0, 1, i), (1, 0, i)),
+            ((0, 1, 1.0), (1, 0, -1.0)),
+            ((0, 0, i), (1, 1, -i)),
+        )
+        rows, columns, values = [], [], []
+        for part, place, entries in zip(parts, places, factors, strict=True):
+            for bra, ket, factor in entries:
+                row, column, value = _elements(part, place, starts, bra, ket)
+                rows.append(row)
+                columns.append(column)
+                values.append(factor * value)
+        return _image_derivative(
+            images, int(starts[-1]), np.concatenate(rows), np.concatenate(columns),
+            np.concatenate(values, axis=1),
+        )  # fmt: skip
+
+
+def _atom_images(parts: list[EnvironmentDerivative]) -> tuple[Integers, list[Integers]]:
+    """Return the distinct ends (n, 4: atom and cell), and those of each block of each part."""
+    ends = [
+        np.concatenate([part.pairs.reshape(-1, 1), part.cells.reshape(-1, 3)], axis=1)
+        for part in parts
+    ]
+    images, place = np.unique(np.concatenate(ends), axis=0, return_inverse=True)
+    cuts = np.cumsum([len(end) for end in ends])[:-1]
+    return images.reshape(-1, 4), [part.reshape(-1, 2) for part in np.split(place.ravel(), cuts)]
+
+
+def _elements(
+    derivative: EnvironmentDerivative, place: Integers, starts: Integers, bra: int = 0, ket: int = 0
+) -> tuple[Integers, Integers, Array]:
+    """Return row, column and value (3, n) of every element.
+
+    ``bra`` and ``ket`` are 1 for the second half (spin down) of the orbitals of an image.
+    """
+    row, column = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    values = [np.empty((3, 0))]
+    sizes = derivative.sizes
+    for block in range(derivative.n_blocks):
+        (i, j), (a, b) = derivative.pairs[block], place[block]
+        n_i, n_j = int(sizes[i]), int(sizes[j])
+        part = derivative.values[derivative.offsets[block] : derivative.offsets[block + 1]]
+        values.append(part.reshape(3, -1))
+        row.append(np.repeat(starts[a] + bra * n_i + np.arange(n_i), n_j))
+        column.append(np.tile(starts[b] + ket * n_j + np.arange(n_j), n_i))
+    return np.concatenate(row), np.concatenate(column), np.concatenate(values, axis=1)
+
+
+def _image_derivative(
+    images: Integers, n: int, rows: Integers, columns: Integers, values: NDArray[Any]
+) -> ImageDerivative:
+    x, y, z = (csr_array((part, (rows, columns)), shape=(n, n)) for part in values)
+    return ImageDerivative(atoms=images[:, 0], cells=images[:, 1:], matrices=(x, y, z))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +225,7 @@ class ImageDerivative:
     atoms : ndarray of int, (n_images,)
     cells : ndarray of int, (n_images, 3)
     matrices : three sparse matrices, (n_image_orbitals, n_image_orbitals) eV/Å
-        x, y, z.
+        x, y, z; complex between spinors.
     """
 
     atoms: Integers
@@ -159,7 +246,7 @@ class HamiltonianDerivatives:
         None for orthonormal orbitals.
     two_centre : VectorMatrix or None, eV/Å
         The same derivative of the two-centre part of H.
-    environment : EnvironmentDerivative or None, eV/Å
+    environment : EnvironmentDerivative, SpinorEnvironment or None, eV/Å
         All the rest.
     details : dict
         How it was made and what was measured: plain JSON.
@@ -168,7 +255,7 @@ class HamiltonianDerivatives:
     sizes: Integers
     overlap: VectorMatrix | None
     two_centre: VectorMatrix | None = None
-    environment: EnvironmentDerivative | None = None
+    environment: EnvironmentDerivative | SpinorEnvironment | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -247,6 +334,16 @@ def rotated(
     return EnvironmentDerivative(
         sizes=derivative.sizes, moved=atoms[derivative.moved], pairs=atoms[derivative.pairs],
         cells=cells, values=values,
+    )  # fmt: skip
+
+
+def concatenated(parts: list[EnvironmentDerivative]) -> EnvironmentDerivative:
+    """Return the blocks of all parts; none may occur twice."""
+    return EnvironmentDerivative(
+        sizes=parts[0].sizes, moved=np.concatenate([part.moved for part in parts]),
+        pairs=np.concatenate([part.pairs for part in parts]),
+        cells=np.concatenate([part.cells for part in parts]),
+        values=np.concatenate([part.values for part in parts]),
     )  # fmt: skip
 
 

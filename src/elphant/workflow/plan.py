@@ -121,8 +121,9 @@ def plan_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
     )
     symmetry = find_symmetry(crystal, config.symmetry.tolerance)
     source = HamiltonianSource(
-        config.hamiltonian, job.hamiltonian_file, crystal, config.symmetry.tolerance
-    )
+        config.hamiltonian, job.hamiltonian_file, crystal, config.symmetry.tolerance,
+        device=config.execution.device,
+    )  # fmt: skip
     if job.electron_tasks and not source.is_none:
         if not job.wants_phonons:
             source.require()

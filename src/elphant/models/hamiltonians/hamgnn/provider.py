@@ -5,11 +5,14 @@ r"""The provider ``uni-hamgnn``: H0 and S from OpenMX's tables, and what the net
 Y. Zhong, R. Wang, X. Gong and H. Xiang, arXiv:2504.19586 (2025). No self-consistent cycle is run:
 the network was trained on the difference between H0 and the self-consistent Hamiltonian. Its energy
 zero may be off by a constant in each crystal; differences of energies do not feel it.
+
+With spin-orbit coupling it is a spinor matrix, :math:`H + i \sum_\alpha A_\alpha \sigma_\alpha`,
+whose A come from the nonlocal potential, and from a second network where it is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -19,10 +22,16 @@ import torch
 from numpy.typing import NDArray
 
 from elphant.crystal import Crystal
+from elphant.engine.device import resolve_device
 from elphant.errors import ModelError
 from elphant.models.card import ModelCard
 from elphant.models.hamiltonians.hamgnn.blocks import orbital_mask
-from elphant.models.hamiltonians.hamgnn.checkpoint import MODEL_NAME, Checkpoint
+from elphant.models.hamiltonians.hamgnn.checkpoint import (
+    HOW_TO_GET,
+    MODEL_NAME,
+    Checkpoint,
+    NetworkState,
+)
 from elphant.models.hamiltonians.hamgnn.checkpoint_resources import (
     OPENMX_RELEASE,
     load_uni_hamgnn,
@@ -30,13 +39,24 @@ from elphant.models.hamiltonians.hamgnn.checkpoint_resources import (
     origin_flag,
     uni_hamgnn_record,
 )
-from elphant.models.hamiltonians.hamgnn.derivatives import environment_derivative
+from elphant.models.hamiltonians.hamgnn.choices import UniHamGNNSettings
+from elphant.models.hamiltonians.hamgnn.derivatives import (
+    environment_derivative,
+    spin_orbit_environment_derivative,
+)
+from elphant.models.hamiltonians.hamgnn.equivalent_atoms import EquivalentAtoms
 from elphant.models.hamiltonians.hamgnn.graph import OrbitalGraph, inverse_edges
 from elphant.models.hamiltonians.hamgnn.images import PeriodicValues
 from elphant.models.hamiltonians.hamgnn.network import HamGNNNetwork
 from elphant.models.hamiltonians.hamgnn.prediction import predict_correction
 from elphant.models.hamiltonians.hamgnn.settings import NetworkSettings
-from elphant.models.hamiltonians.importers.edge_blocks import EdgeList
+from elphant.models.hamiltonians.hamgnn.spin_orbit import (
+    bond_derivatives,
+    lattice_matrix,
+    network_coupling,
+    padded_momenta,
+)
+from elphant.models.hamiltonians.importers.edge_blocks import basis_of_labels
 from elphant.models.hamiltonians.openmx import (
     STANDARD_BASIS,
     OpenMXData,
@@ -44,7 +64,10 @@ from elphant.models.hamiltonians.openmx import (
     openmx_derivatives,
     openmx_matrices,
     openmx_overlap_derivative,
+    openmx_spin_orbit_derivatives,
 )
+from elphant.models.hamiltonians.openmx.derivatives import DerivativeTerms
+from elphant.models.hamiltonians.openmx.matrices import momentum_of_kets
 from elphant.models.hamiltonians.protocol import HamiltonianCapabilities
 from elphant.orbitals import (
     HamiltonianOrigin,
@@ -54,18 +77,25 @@ from elphant.orbitals import (
     TabulatedRadial,
 )
 from elphant.orbitals.derivatives import (
+    EnvironmentDerivative,
     HamiltonianDerivatives,
+    SpinorEnvironment,
     VectorMatrix,
     added,
     translation_residual,
 )
+from elphant.orbitals.spin import spinor_basis, spinor_matrix
 from elphant.quality import QualityFlag
+from elphant.store.atomic import sha256_of_file
 from elphant.units import OPENMX_ANGSTROM_PER_BOHR, OPENMX_EV_PER_HARTREE
 
 REFERENCES = ("uni_hamgnn", "hamgnn", "openmx_pao")
 
-#: Largest element (hartree/bohr) of blocks of the network's derivative that are left out.
-DERIVATIVE_THRESHOLD = 1e-7
+#: eV/Å of one hartree per bohr.
+FORCE_UNIT = OPENMX_EV_PER_HARTREE / OPENMX_ANGSTROM_PER_BOHR
+
+Environments = tuple[EnvironmentDerivative, EnvironmentDerivative, EnvironmentDerivative]
+Mask = NDArray[np.bool_]
 
 
 class UniHamGNNProvider:
@@ -82,17 +112,15 @@ class UniHamGNNProvider:
     basis : mapping of str to str, optional
         Orbital tables of elements, as ``{"Si": "Si7.0-s2p2d1"}``; the network was trained with
         :data:`~elphant.models.hamiltonians.openmx.STANDARD_BASIS`, which is the default.
-    dtype : dtype
-        In which the network runs.
-    reach : float, bohr, optional
-        Atoms farther from the moved one than this keep their features in derivatives.
-    threshold : float, hartree/bohr
-        Blocks of the network's derivative that are smaller are left out.
+    settings : UniHamGNNSettings, optional
 
     Raises
     ------
     ModelError
-        If no networks or no tables were added, or they are not there any more.
+        If no networks or no tables were added, or they are not there any more; or if the second
+        network is asked for and there is none.
+    DependencyError
+        If the device is not available.
     """
 
     def __init__(
@@ -101,15 +129,14 @@ class UniHamGNNProvider:
         data: OpenMXData | None = None,
         *,
         basis: Mapping[str, str] | None = None,
-        dtype: torch.dtype = torch.float64,
-        reach: float | None = None,
-        threshold: float = DERIVATIVE_THRESHOLD,
+        settings: UniHamGNNSettings | None = None,
     ) -> None:
         self._given = checkpoint
         self._record = None if checkpoint else uni_hamgnn_record()
         self.data = data or OpenMXData(openmx_tables().path)
-        self.basis, self.dtype = dict(basis or {}), dtype
-        self.reach, self.threshold = reach, threshold
+        self.basis, self.settings = dict(basis or {}), settings or UniHamGNNSettings()
+        self._device = resolve_device(self.settings.device)
+        self._require_second_network()
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -119,21 +146,52 @@ class UniHamGNNProvider:
     @cached_property
     def network(self) -> HamGNNNetwork:
         """The network without spin-orbit coupling, ready to run."""
-        state = self.checkpoint.nonsoc
-        settings = NetworkSettings.from_config(state.config, spin_orbit=False)
-        return HamGNNNetwork.from_state(settings, state.tensors, dtype=self.dtype)
+        return self._prepared(self.checkpoint.nonsoc, spin_orbit=False)
+
+    @cached_property
+    def second_network(self) -> HamGNNNetwork:
+        """The network of spin-orbit coupling, ready to run."""
+        state = self.checkpoint.soc
+        assert state is not None
+        return self._prepared(state, spin_orbit=True)
+
+    def _prepared(self, state: NetworkState, *, spin_orbit: bool) -> HamGNNNetwork:
+        settings = NetworkSettings.from_config(state.config, spin_orbit=spin_orbit)
+        dtype = {"float64": torch.float64, "float32": torch.float32}[self.settings.dtype]
+        return HamGNNNetwork.from_state(settings, state.tensors, dtype=dtype, device=self._device)
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What determines the numbers, without reading weights."""
+    def has_spin(self) -> bool:
+        """Whether Hamiltonians are spinor matrices."""
+        return self.settings.spin_orbit != "none"
+
+    def identity(self, symbols: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what determines the numbers, without reading weights.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Elements of the crystal, whose tables are digested.
+
+        Raises
+        ------
+        ModelError
+            If a table of one of them is missing.
+        """
         source = (
             self._record["source"]["sha256"]
             if self._record is not None
             else self.checkpoint.source.sha256
         )
+        bases = {**STANDARD_BASIS, **self.basis}
+        files = {
+            file.name: sha256_of_file(file)
+            for symbol in sorted(set(symbols) & set(bases))
+            for file in self.data.files(symbol, bases[symbol])
+        }
         return {
-            "network_sha256": source, "tables": OPENMX_RELEASE, "basis": self.basis,
-            "dtype": _name(self.dtype), "reach": self.reach, "threshold": self.threshold,
+            "network_sha256": source, "tables": OPENMX_RELEASE, "tables_sha256": files,
+            "basis": self.basis, **self.settings.identity(),
         }  # fmt: skip
 
     @property
@@ -148,21 +206,22 @@ class UniHamGNNProvider:
             licence=f"{source.licence} (networks); GPL-3.0 (OpenMX tables)",
             elements=tuple(self.elements),
             sha256=source.sha256,
-            dtype=_name(self.dtype),
+            dtype=self.settings.dtype,
             cutoff=cutoff,
             receptive_field=settings.n_layers * cutoff,
             references=REFERENCES,
             source=source.origin,
             notes="No self-consistent cycle: a network adds what it would change. Energies have "
-            "no common zero between crystals.",
+            f"no common zero between crystals. {self._choices}",
         )
 
     @property
     def capabilities(self) -> HamiltonianCapabilities:
-        """Analytic derivatives of H and S, and the functions of the tables."""
+        """Analytic derivatives of H and S, the functions of the tables, spin-orbit coupling."""
         return HamiltonianCapabilities(
-            overlap_derivatives=True, hamiltonian_derivatives=True, basis_functions=True
-        )
+            overlap_derivatives=True, hamiltonian_derivatives=True, basis_functions=True,
+            spin_orbit=True,
+        )  # fmt: skip
 
     @property
     def elements(self) -> list[str]:
@@ -178,23 +237,51 @@ class UniHamGNNProvider:
             If an element is not covered, a table is missing or unusable, or atoms coincide.
         """
         self._require_covered(crystal)
-        matrices = openmx_matrices(crystal, self.data, basis=self._basis_of(crystal))
-        correction = self._correction(crystal, matrices)
-        h0 = matrices.h0
+        matrices = openmx_matrices(
+            crystal, self.data, basis=self._basis_of(crystal), spin_orbit=self.has_spin
+        )
+        graph = pattern_graph(crystal, matrices.overlap)
+        mask = self._require_shells(crystal, matrices.basis.sizes)
+        correction = lattice_matrix(
+            predict_correction(self.network, graph), graph, mask, OPENMX_EV_PER_HARTREE
+        )
+        hamiltonian = matrices.h0.with_values(matrices.h0.values + correction.values)
+        basis, overlap = _with_functions(matrices), matrices.overlap
+        details = self._details(matrices, correction)
+        if self.has_spin:
+            hamiltonian, strength = self._with_spin(hamiltonian, matrices, graph, mask)
+            basis, overlap = spinor_basis(basis), spinor_matrix(overlap)
+            details |= strength
         return LocalOrbitalHamiltonian(
             crystal=crystal,
-            basis=_with_functions(matrices),
-            hamiltonian=h0.with_values(h0.values + correction.values),
-            overlap=matrices.overlap,
+            basis=basis,
+            hamiltonian=hamiltonian,
+            overlap=overlap,
             n_electrons=matrices.n_electrons,
             origin=HamiltonianOrigin(
                 provider=MODEL_NAME,
                 level_of_theory=self._level_of_theory,
                 self_consistent=False,
-                details=self._details(matrices, correction),
+                details=details,
                 references=REFERENCES,
             ),
         )
+
+    def _with_spin(
+        self, scalar: LatticeMatrix, matrices: OpenMXMatrices, graph: OrbitalGraph, mask: Mask
+    ) -> tuple[LatticeMatrix, dict[str, float]]:
+        """Return the spinor Hamiltonian, and its largest spin-orbit elements, eV."""
+        parts = matrices.spin_orbit
+        assert parts is not None
+        coupling = parts.coupling
+        largest = {"largest_spin_orbit_eV": _largest(coupling)}
+        if self.settings.spin_orbit == "pseudopotential":
+            change = parts.average.values - matrices.nonlocal_.values
+            return spinor_matrix(scalar.with_values(scalar.values + change), coupling), largest
+        extra = network_coupling(self.second_network, graph, matrices.angular_momentum, mask)
+        largest["largest_spin_orbit_of_network_eV"] = _largest(extra)
+        x, y, z = (a.with_values(a.values + b.values) for a, b in zip(coupling, extra, strict=True))
+        return spinor_matrix(scalar, (x, y, z)), largest
 
     def overlap_derivative(self, crystal: Crystal) -> VectorMatrix:
         r"""Return :math:`\langle \partial_\alpha i\,0 | j\,R \rangle`, Å⁻¹.
@@ -205,10 +292,11 @@ class UniHamGNNProvider:
             As :meth:`predict`.
         """
         self._require_covered(crystal)
-        return openmx_overlap_derivative(crystal, self.data, basis=self._basis_of(crystal))
+        found = openmx_overlap_derivative(crystal, self.data, basis=self._basis_of(crystal))
+        return self._between_spinors(found)
 
     def derivatives(self, crystal: Crystal) -> HamiltonianDerivatives:
-        """Return the derivatives of H and S: of S and H0 by formula, of the network exactly.
+        """Return the derivatives of H and S: of S and H0 by formula, of the networks exactly.
 
         The list of pairs is that of the crystal at rest.
 
@@ -218,35 +306,124 @@ class UniHamGNNProvider:
             As :meth:`predict`.
         """
         self._require_covered(crystal)
-        of_tables = openmx_derivatives(crystal, self.data, basis=self._basis_of(crystal))
-        assert of_tables.overlap is not None
-        assert of_tables.environment is not None
-        graph = pattern_graph(crystal, of_tables.overlap[0])
-        self._require_shells(crystal, of_tables.sizes)
+        basis = self._basis_of(crystal)
+        of_tables = openmx_derivatives(crystal, self.data, basis=basis)
+        overlap, two_centre = of_tables.overlap, of_tables.two_centre
+        assert overlap is not None
+        assert two_centre is not None
+        assert isinstance(of_tables.environment, EnvironmentDerivative)
+        graph = pattern_graph(crystal, overlap[0])
+        mask = self._require_shells(crystal, of_tables.sizes)
+        equivalent = self._equivalent_atoms(crystal, overlap[0])
         of_network = environment_derivative(
-            PeriodicValues.of(self.network, graph), reach=self.reach, threshold=self.threshold
-        )
+            PeriodicValues.of(self.network, graph), reach=self._reach, threshold=self._threshold,
+            atoms=equivalent.representatives,
+        )  # fmt: skip
         # What the threshold takes away must not break the sum rule.
-        of_network, residual = translation_residual(of_network)
+        of_network, residual = translation_residual(equivalent.of_all(of_network))
+        scalar = added([of_tables.environment, of_network])
+        details: dict[str, Any] = {
+            "method": "tables of OpenMX and the network, analytic",
+            "spin_orbit": self.settings.spin_orbit,
+            "reach": self.settings.reach,
+            "threshold": self.settings.threshold,
+            "dtype": self.settings.dtype,
+            "n_atoms_computed": len(equivalent.representatives),
+            "translation_residual_network": residual,
+            "network_sha256": self.checkpoint.source.sha256,
+        }
+        if not self.has_spin:
+            return HamiltonianDerivatives(
+                sizes=of_tables.sizes, overlap=overlap, two_centre=two_centre, environment=scalar,
+                details=details | {"memory_gb": round(scalar.nbytes / 1e9, 3)},
+            )  # fmt: skip
+        of_coupling = openmx_spin_orbit_derivatives(crystal, self.data, basis=basis)
+        bonds, coupling = _split(of_coupling.coupling)
+        if self.settings.spin_orbit == "pseudopotential":
+            scalar = added([scalar, of_coupling.average.environment])
+            two_centre = _sum(two_centre, of_coupling.average.two_centre)
+        else:
+            more = self._network_coupling_derivatives(crystal, overlap, graph, mask, equivalent)
+            bonds = [_sum(a, b) for a, b in zip(bonds, more[0], strict=True)]
+            coupling = _pairwise(coupling, more[1])
+        environment = SpinorEnvironment(scalar=scalar, coupling=coupling)
+        x, y, z = (
+            spinor_matrix(two_centre[axis], (bonds[0][axis], bonds[1][axis], bonds[2][axis]))
+            for axis in range(3)
+        )
         return HamiltonianDerivatives(
-            sizes=of_tables.sizes,
-            overlap=of_tables.overlap,
-            two_centre=of_tables.two_centre,
-            environment=added([of_tables.environment, of_network]),
-            details={
-                "method": "tables of OpenMX and the network, analytic",
-                "reach_bohr": self.reach,
-                "threshold_hartree_per_bohr": self.threshold,
-                "translation_residual_network": residual,
-                "network_sha256": self.checkpoint.source.sha256,
-            },
+            sizes=environment.sizes,
+            overlap=self._between_spinors(overlap),
+            two_centre=(x, y, z),
+            environment=environment,
+            details=details | {"memory_gb": round(environment.nbytes / 1e9, 3)},
+        )
+
+    def _network_coupling_derivatives(
+        self, crystal: Crystal, overlap: VectorMatrix, graph: OrbitalGraph, mask: Mask,
+        equivalent: EquivalentAtoms,
+    ) -> tuple[tuple[VectorMatrix, VectorMatrix, VectorMatrix], Environments]:  # fmt: skip
+        """Return the derivatives of what the second network adds, for x, y and z."""
+        tables = self.data.tables(crystal.symbols, self._basis_of(crystal))
+        values = PeriodicValues.of(self.second_network, graph)
+        matrices = openmx_matrices(crystal, self.data, basis=self._basis_of(crystal))
+        momenta = padded_momenta(self.second_network, matrices.angular_momentum, mask)
+        # M = S M(ket), and orbitals keep their M when they move.
+        by_axis = [momentum_of_kets(part, crystal.symbols, tables.species) for part in overlap]
+        bonds = bond_derivatives(
+            values, lambda alpha: (by_axis[0][alpha], by_axis[1][alpha], by_axis[2][alpha]), mask
+        )
+        found = spin_orbit_environment_derivative(
+            values, momenta, reach=self._reach, threshold=self._threshold,
+            atoms=equivalent.representatives,
+        )  # fmt: skip
+        x, y, z = (translation_residual(part)[0] for part in equivalent.of_all_axial(found))
+        return bonds, (x, y, z)
+
+    def _equivalent_atoms(self, crystal: Crystal, pattern: LatticeMatrix) -> EquivalentAtoms:
+        tables = self.data.tables(crystal.symbols, self._basis_of(crystal))
+        labels = [tables.species[symbol].labels for symbol in crystal.symbols]
+        tolerance = self.settings.symmetry_tolerance if self.settings.symmetry else None
+        return EquivalentAtoms(crystal, basis_of_labels(labels, spinor=False), pattern, tolerance)
+
+    def _between_spinors(self, matrix: VectorMatrix) -> VectorMatrix:
+        if not self.has_spin:
+            return matrix
+        x, y, z = (spinor_matrix(part) for part in matrix)
+        return x, y, z
+
+    @property
+    def _reach(self) -> float | None:
+        """Reach in bohr."""
+        reach = self.settings.reach
+        return None if reach is None else reach / OPENMX_ANGSTROM_PER_BOHR
+
+    @property
+    def _threshold(self) -> float:
+        """Threshold in hartree/bohr."""
+        return self.settings.threshold / FORCE_UNIT
+
+    @property
+    def _choices(self) -> str:
+        """Choices in words, for the card."""
+        chosen = self.settings
+        spin = {
+            "none": "No spin-orbit coupling",
+            "pseudopotential": "Spin-orbit coupling of the pseudopotentials",
+            "network": "Spin-orbit coupling of pseudopotentials and second network",
+        }[chosen.spin_orbit]
+        reach = "all atoms" if chosen.reach is None else f"atoms within {chosen.reach:g} Å"
+        return (
+            f"{spin}; derivatives of the network over {reach}, blocks above "
+            f"{chosen.threshold:g} eV/Å."
         )
 
     @property
     def _level_of_theory(self) -> str:
         source = self.checkpoint.source
         networks = source.title if source.known else f"networks of {source.file} (unknown origin)"
-        return f"PBE, OpenMX orbitals DFT_DATA19; {networks}"
+        spin = ", spin-orbit coupling" if self.has_spin else ""
+        return f"PBE{spin}, OpenMX orbitals DFT_DATA19; {networks}"
 
     def _details(self, matrices: OpenMXMatrices, correction: LatticeMatrix) -> dict[str, Any]:
         source = self.checkpoint.source
@@ -255,12 +432,12 @@ class UniHamGNNProvider:
             "network": {
                 "file": source.file, "sha256": source.sha256, "published": source.known,
                 "title": source.title, "origin": source.origin, "licence": source.licence,
-                "dtype": _name(self.dtype),
+                "dtype": self.settings.dtype,
             },
             "tables": matrices.details(),
             "ionic_charges": [float(species[symbol].n_electrons) for symbol in symbols],
             "largest_correction_eV": float(np.abs(correction.values).max(initial=0.0)),
-            "spin_orbit": False,
+            "spin_orbit": self.settings.spin_orbit,
             "notes": list(self.checkpoint.notes),
             "flags": [flag.to_dict() for flag in self._flags()],
         }  # fmt: skip
@@ -276,23 +453,22 @@ class UniHamGNNProvider:
             ),
         ]
 
-    def _correction(self, crystal: Crystal, matrices: OpenMXMatrices) -> LatticeMatrix:
-        """Return what the network adds, eV, with the blocks of H0."""
-        graph = pattern_graph(crystal, matrices.overlap)
-        mask = self._require_shells(crystal, matrices.basis.sizes)
-        blocks = predict_correction(self.network, graph)
-        edges = EdgeList(
-            orbitals=tuple(np.flatnonzero(row) for row in mask),
-            edge_index=graph.edge_index, cell_shift=graph.cell_shift,
-        )  # fmt: skip
-        on_site, off_site = (
-            OPENMX_EV_PER_HARTREE * part.cpu().double().numpy()
-            for part in (blocks.on_site, blocks.off_site)
-        )
-        return edges.matrix(on_site, off_site)
-
     def _basis_of(self, crystal: Crystal) -> dict[str, str]:
         return {s: name for s, name in self.basis.items() if s in crystal.symbols}
+
+    def _require_second_network(self) -> None:
+        if self.settings.spin_orbit != "network":
+            return
+        if self._record is not None:
+            there = "soc" in self._record["networks"]
+        else:
+            there = self.checkpoint.soc is not None
+        if not there:
+            raise ModelError(
+                "the checkpoint that was added has no network of spin-orbit coupling.",
+                "hamiltonian.spin_orbit=network takes what a second network adds.",
+                f"Use pseudopotential, which needs none, or another checkpoint. {HOW_TO_GET}",
+            )
 
     def _require_covered(self, crystal: Crystal) -> None:
         known = self.elements
@@ -360,5 +536,22 @@ def _with_functions(matrices: OpenMXMatrices) -> OrbitalBasis:
     )
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _largest(parts: VectorMatrix) -> float:
+    return max(float(np.abs(part.values).max(initial=0.0)) for part in parts)
+
+
+def _sum(first: VectorMatrix, second: VectorMatrix) -> VectorMatrix:
+    x, y, z = (a.with_values(a.values + b.values) for a, b in zip(first, second, strict=True))
+    return x, y, z
+
+
+def _pairwise(first: Environments, second: Environments) -> Environments:
+    x, y, z = (added([a, b]) for a, b in zip(first, second, strict=True))
+    return x, y, z
+
+
+def _split(
+    terms: tuple[DerivativeTerms, DerivativeTerms, DerivativeTerms],
+) -> tuple[list[VectorMatrix], Environments]:
+    x, y, z = terms
+    return [t.two_centre for t in terms], (x.environment, y.environment, z.environment)
