@@ -166,7 +166,8 @@ def folded(found, atom, axis, pattern):
         for key, block in blocks_of(two).items()
     }
     image = found.environment.images(atom)
-    dense = image.matrices[axis].toarray()
+    n = int(found.sizes[image.atoms].sum())
+    dense = image.applied(np.eye(n, dtype=complex))[..., axis]
     starts = np.concatenate([[0], np.cumsum(found.sizes[image.atoms])])
     for a, (i, first) in enumerate(zip(image.atoms.tolist(), image.cells, strict=True)):
         for b, (j, second) in enumerate(zip(image.atoms.tolist(), image.cells, strict=True)):

@@ -157,15 +157,8 @@ class CouplingVertex:
         environment = []
         for atom, image in enumerate(self._images):
             c = self._at_images(states, atom)
-            columns = np.ascontiguousarray(c.reshape(n_k * n_bands, -1).T)
-            applied = np.empty((len(columns), n_k, n_bands, 3), dtype=np.complex128)
-            for alpha, matrix in enumerate(image.matrices):
-                if np.iscomplexobj(matrix.data):  # between spinors
-                    product = np.asarray(matrix @ columns)
-                else:
-                    # Sparse products would promote a real matrix to complex.
-                    product = np.asarray(matrix @ columns.view(np.float64)).view(np.complex128)
-                applied[..., alpha] = product.reshape(-1, n_k, n_bands)
+            applied = image.applied(c.reshape(n_k * n_bands, -1).T)
+            applied = applied.reshape(-1, n_k, n_bands, 3)
             environment.append(applied)
         return Kets(states=states, environment=environment)
 

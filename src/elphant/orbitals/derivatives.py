@@ -22,6 +22,7 @@ from elphant.orbitals.lattice_matrix import LatticeMatrix
 from elphant.orbitals.symmetry import OrbitalSymmetry
 
 Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 Integers = NDArray[np.int64]
 
 #: Three lattice matrices, one per Cartesian direction.
@@ -107,10 +108,10 @@ class EnvironmentDerivative:
         """Return the derivative over one atom as sparse matrices between orbital images."""
         mine = self.selected(self.moved == atom)
         images, (place,) = _atom_images([mine])
-        sizes = self.sizes[images[:, 0]]
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        rows, columns, values = _elements(mine, place, starts)
-        return _image_derivative(images, int(starts[-1]), rows, columns, values)
+        return ImageDerivative(
+            atoms=images[:, 0], cells=images[:, 1:],
+            matrices=_sparse(mine, place, self.sizes[images[:, 0]]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,30 +152,20 @@ class SpinorEnvironment:
         """Memory of the arrays, bytes."""
         return sum(part.nbytes for part in self.parts)
 
-    def images(self, atom: int) -> ImageDerivative:
-        """Return the derivative over one atom as complex matrices between spinor images."""
+    def images(self, atom: int) -> SpinorImageDerivative:
+        """Return the derivative over one atom as sparse matrices between orbital images."""
         parts = [part.selected(part.moved == atom) for part in self.parts]
         images, places = _atom_images(parts)
         sizes = self.scalar.sizes[images[:, 0]]
-        starts = np.concatenate([[0], np.cumsum(2 * sizes)]).astype(np.int64)
-        # Spin of bra and ket, and the factor, of each place in which a part occurs.
-        i = 1j
-        factors = (
-            ((0, 0, 1.0), (1, 1, 1.0)),
-            ((0, 1, i), (1, 0, i)),
-            ((0, 1, 1.0), (1, 0, -1.0)),
-            ((0, 0, i), (1, 1, -i)),
+        scalar, x, y, z = (
+            _sparse(part, place, sizes) for part, place in zip(parts, places, strict=True)
         )
-        rows, columns, values = [], [], []
-        for part, place, entries in zip(parts, places, factors, strict=True):
-            for bra, ket, factor in entries:
-                row, column, value = _elements(part, place, starts, bra, ket)
-                rows.append(row)
-                columns.append(column)
-                values.append(factor * value)
-        return _image_derivative(
-            images, int(starts[-1]), np.concatenate(rows), np.concatenate(columns),
-            np.concatenate(values, axis=1),
+        starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
+        # The orbitals of an image are all spin up, then all spin down.
+        up = np.repeat(starts, sizes) + np.arange(int(sizes.sum()))
+        return SpinorImageDerivative(
+            atoms=images[:, 0], cells=images[:, 1:], up=up, down=up + np.repeat(sizes, sizes),
+            scalar=scalar, coupling=(x, y, z),
         )  # fmt: skip
 
 
@@ -189,31 +180,40 @@ def _atom_images(parts: list[EnvironmentDerivative]) -> tuple[Integers, list[Int
     return images.reshape(-1, 4), [part.reshape(-1, 2) for part in np.split(place.ravel(), cuts)]
 
 
-def _elements(
-    derivative: EnvironmentDerivative, place: Integers, starts: Integers, bra: int = 0, ket: int = 0
-) -> tuple[Integers, Integers, Array]:
-    """Return row, column and value (3, n) of every element.
+def _sparse(
+    derivative: EnvironmentDerivative, place: Integers, sizes: Integers
+) -> tuple[Any, Any, Any]:
+    """Return the blocks of one atom as sparse matrices for x, y, z.
 
-    ``bra`` and ``ket`` are 1 for the second half (spin down) of the orbitals of an image.
+    Parameters
+    ----------
+    derivative : EnvironmentDerivative
+    place : ndarray of int, (n_blocks, 2)
+        Images of bra and ket of each block.
+    sizes : ndarray of int, (n_images,)
+        Number of orbitals of each image.
     """
-    row, column = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    rows, columns = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     values = [np.empty((3, 0))]
-    sizes = derivative.sizes
-    for block in range(derivative.n_blocks):
-        (i, j), (a, b) = derivative.pairs[block], place[block]
-        n_i, n_j = int(sizes[i]), int(sizes[j])
-        part = derivative.values[derivative.offsets[block] : derivative.offsets[block + 1]]
-        values.append(part.reshape(3, -1))
-        row.append(np.repeat(starts[a] + bra * n_i + np.arange(n_i), n_j))
-        column.append(np.tile(starts[b] + ket * n_j + np.arange(n_j), n_i))
-    return np.concatenate(row), np.concatenate(column), np.concatenate(values, axis=1)
-
-
-def _image_derivative(
-    images: Integers, n: int, rows: Integers, columns: Integers, values: NDArray[Any]
-) -> ImageDerivative:
-    x, y, z = (csr_array((part, (rows, columns)), shape=(n, n)) for part in values)
-    return ImageDerivative(atoms=images[:, 0], cells=images[:, 1:], matrices=(x, y, z))
+    shapes = derivative.sizes[derivative.pairs].reshape(-1, 2)
+    for n_i, n_j in np.unique(shapes, axis=0).tolist():
+        blocks = np.flatnonzero((shapes == [n_i, n_j]).all(axis=1))
+        shape = (len(blocks), n_i, n_j)
+        first, second = starts[place[blocks]].T
+        row = first[:, None, None] + np.arange(n_i)[:, None]
+        column = second[:, None, None] + np.arange(n_j)
+        rows.append(np.broadcast_to(row, shape).ravel())
+        columns.append(np.broadcast_to(column, shape).ravel())
+        index = derivative.offsets[blocks][:, None] + np.arange(3 * n_i * n_j)
+        parts = derivative.values[index].reshape(len(blocks), 3, n_i * n_j)
+        values.append(parts.transpose(1, 0, 2).reshape(3, -1))
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    n = int(starts[-1])
+    x, y, z = (
+        csr_array((part, (row, column)), shape=(n, n)) for part in np.concatenate(values, axis=1)
+    )
+    return x, y, z
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -225,12 +225,63 @@ class ImageDerivative:
     atoms : ndarray of int, (n_images,)
     cells : ndarray of int, (n_images, 3)
     matrices : three sparse matrices, (n_image_orbitals, n_image_orbitals) eV/Å
-        x, y, z; complex between spinors.
+        x, y, z.
     """
 
     atoms: Integers
     cells: Integers
     matrices: tuple[Any, Any, Any]
+
+    def applied(self, columns: Complex) -> Complex:
+        """Return the derivatives times columns (n_image_orbitals, m), (n_image_orbitals, m, 3)."""
+        return np.stack([_real_product(matrix, columns) for matrix in self.matrices], axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpinorImageDerivative:
+    """The same between spinor orbitals, from its real parts.
+
+    Attributes
+    ----------
+    atoms : ndarray of int, (n_images,)
+    cells : ndarray of int, (n_images, 3)
+    up, down : ndarray of int, (n_image_orbitals,)
+        Place of each spin-free orbital with either spin.
+    scalar : three sparse matrices, (n_image_orbitals, n_image_orbitals) eV/Å
+        x, y, z.
+    coupling : three times three sparse matrices, eV/Å
+        A for the three components of spin, each along x, y, z.
+    """
+
+    atoms: Integers
+    cells: Integers
+    up: Integers
+    down: Integers
+    scalar: tuple[Any, Any, Any]
+    coupling: tuple[tuple[Any, Any, Any], ...]
+
+    def applied(self, columns: Complex) -> Complex:
+        r"""Return :math:`(O + i \sum_\alpha A_\alpha \sigma_\alpha)` times columns.
+
+        Shapes (2 n_image_orbitals, m) and (2 n_image_orbitals, m, 3).
+        """
+        m = columns.shape[1]
+        both = np.concatenate([columns[self.up], columns[self.down]], axis=1)
+        result = np.empty((*columns.shape, 3), dtype=np.complex128)
+        for axis in range(3):
+            scalar, x, y, z = (
+                _real_product(matrices[axis], both) for matrices in (self.scalar, *self.coupling)
+            )
+            u, d = slice(0, m), slice(m, 2 * m)
+            result[self.up, :, axis] = scalar[:, u] + 1j * z[:, u] + y[:, d] + 1j * x[:, d]
+            result[self.down, :, axis] = scalar[:, d] - 1j * z[:, d] - y[:, u] + 1j * x[:, u]
+        return result
+
+
+def _real_product(matrix: Any, columns: Complex) -> Complex:
+    """Return a real sparse matrix times complex columns; scipy would make it complex first."""
+    product = matrix @ np.ascontiguousarray(columns).view(np.float64)
+    return np.asarray(product).view(np.complex128)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -346,15 +346,21 @@ class UniHamGNNProvider:
             more = self._network_coupling_derivatives(crystal, overlap, graph, mask, equivalent)
             bonds = [_sum(a, b) for a, b in zip(bonds, more[0], strict=True)]
             coupling = _pairwise(coupling, more[1])
-        environment = SpinorEnvironment(scalar=scalar, coupling=coupling)
+        # Far from its atom the coupling is small: what the threshold takes away there must not
+        # break the sum rule either.
         x, y, z = (
+            translation_residual(part.selected(_peaks(part) > self.settings.threshold))[0]
+            for part in coupling
+        )
+        environment = SpinorEnvironment(scalar=scalar, coupling=(x, y, z))
+        slopes = [
             spinor_matrix(two_centre[axis], (bonds[0][axis], bonds[1][axis], bonds[2][axis]))
             for axis in range(3)
-        )
+        ]
         return HamiltonianDerivatives(
             sizes=environment.sizes,
             overlap=self._between_spinors(overlap),
-            two_centre=(x, y, z),
+            two_centre=(slopes[0], slopes[1], slopes[2]),
             environment=environment,
             details=details | {"memory_gb": round(environment.nbytes / 1e9, 3)},
         )
@@ -377,8 +383,7 @@ class UniHamGNNProvider:
             values, momenta, reach=self._reach, threshold=self._threshold,
             atoms=equivalent.representatives,
         )  # fmt: skip
-        x, y, z = (translation_residual(part)[0] for part in equivalent.of_all_axial(found))
-        return bonds, (x, y, z)
+        return bonds, equivalent.of_all_axial(found)
 
     def _equivalent_atoms(self, crystal: Crystal, pattern: LatticeMatrix) -> EquivalentAtoms:
         tables = self.data.tables(crystal.symbols, self._basis_of(crystal))
@@ -534,6 +539,13 @@ def _with_functions(matrices: OpenMXMatrices) -> OrbitalBasis:
         radial=tuple(functions),
         radial_index=np.array([index[symbols[atom], ell, n] for atom, ell, n in orbitals]),
     )
+
+
+def _peaks(derivative: EnvironmentDerivative) -> NDArray[np.float64]:
+    """Return the largest element of each block."""
+    if not derivative.n_blocks:
+        return np.empty(0)
+    return np.asarray(np.maximum.reduceat(np.abs(derivative.values), derivative.offsets[:-1]))
 
 
 def _largest(parts: VectorMatrix) -> float:
