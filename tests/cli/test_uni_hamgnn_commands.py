@@ -14,6 +14,7 @@ import pytest
 from ase.build import bulk
 from test_mobility_command import OPTIONS, POTENTIAL
 
+from elphant.crystal import find_symmetry
 from elphant.crystal.io import read_crystal
 from elphant.models.hamiltonians.hamgnn.checkpoint_resources import (
     add_openmx_tables,
@@ -22,6 +23,7 @@ from elphant.models.hamiltonians.hamgnn.checkpoint_resources import (
 from elphant.orbitals import band_energies
 from elphant.orbitals.hamiltonian_file import read_hamiltonian
 from elphant.workflow.hamiltonian_source import HamiltonianSource
+from elphant.workflow.network_cost import NetworkCost
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from test_uni_hamgnn_provider import DATABASE, write_networks
@@ -150,3 +152,32 @@ def test_without_networks(elphant, capsys, monkeypatch):
     text = " ".join(capsys.readouterr().err.split())
     assert "elphant models add uni-hamgnn FILE" in text
     assert "Traceback" not in text
+
+
+def test_dry_run(elphant, capsys):
+    assert elphant("mobility", *CALL, "--dry-run", "--set", "hamiltonian.reach=8") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "uni-hamgnn, 2 atoms, about" in text
+    assert "analytic, uni-hamgnn: 2 inequivalent atoms, each felt by others within 8 Å" in text
+    assert not RUN.exists()
+
+
+def test_planned_cost_grows_with_what_is_chosen():
+    from elphant.config.models import HamiltonianConfig
+
+    crystal = read_crystal("NaCl.cif")
+    symmetry = find_symmetry(crystal)
+
+    def cost(**options):
+        config = HamiltonianConfig(model="uni-hamgnn", **options)
+        return NetworkCost(crystal, symmetry, HamiltonianSource(config, None, crystal, 1e-4))
+
+    short, far = cost(reach=6.0), cost(reach=9.0)
+    assert short.derivatives[2] < far.derivatives[2]
+    assert short.memory_gb < far.memory_gb
+    assert short.hamiltonian[2] == far.hamiltonian[2]
+    for kind in ("pseudopotential", "network"):
+        other = cost(reach=6.0, spin_orbit=kind)
+        assert kind in other.hamiltonian[1]
+        assert other.hamiltonian[2] > short.hamiltonian[2]
+        assert other.derivatives[2] > short.derivatives[2]

@@ -18,7 +18,7 @@ from test_uni_hamgnn_provider import BASIS, silicon_carbide, write_networks
 
 from elphant.coupling.vertex import CouplingVertex
 from elphant.crystal import Crystal, find_symmetry
-from elphant.errors import DependencyError, ModelError
+from elphant.errors import DependencyError, ModelError, ResourceError
 from elphant.models.hamiltonians.hamgnn.choices import UniHamGNNSettings
 from elphant.models.hamiltonians.hamgnn.provider import UniHamGNNProvider
 from elphant.models.hamiltonians.importers.openmx import read_openmx_archive
@@ -302,6 +302,19 @@ def test_wrong_choices(sources):
             UniHamGNNSettings(**wrong)
     with pytest.raises(DependencyError, match="not available"):
         provider_of(sources, device="cuda:77")
+
+
+def test_too_little_memory(sources):
+    """The estimate is refused before the work, and says which option helps."""
+    networks, data = sources
+    for reach in (None, 4.0):
+        settings = UniHamGNNSettings(reach=reach)
+        provider = UniHamGNNProvider(
+            networks[2], data, basis=BASIS, settings=settings, memory_gb=1e-4
+        )
+        with pytest.raises(ResourceError, match="felt by all atoms within") as error:
+            provider.derivatives(silicon_carbide())
+        assert "hamiltonian.reach" in error.value.fix
 
 
 # --- OpenMX ------------------------------------------------------------------------------------

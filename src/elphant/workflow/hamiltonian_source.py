@@ -105,7 +105,7 @@ class HamiltonianSource:
     def _is_network(self) -> bool:
         return self.file is None and self.config.model == "uni-hamgnn"
 
-    def _networks(self) -> UniHamGNNProvider:
+    def _networks(self, memory_gb: float | None = None) -> UniHamGNNProvider:
         """Return the provider of uni-hamgnn with the user's choices."""
         from elphant.models.hamiltonians.hamgnn.choices import UniHamGNNSettings
         from elphant.models.hamiltonians.hamgnn.provider import UniHamGNNProvider
@@ -114,7 +114,7 @@ class HamiltonianSource:
         settings = UniHamGNNSettings(
             **options, symmetry_tolerance=self.tolerance, device=self._device
         )
-        return UniHamGNNProvider(settings=settings)
+        return UniHamGNNProvider(settings=settings, memory_gb=memory_gb)
 
     @cached_property
     def digest(self) -> str:
@@ -165,7 +165,7 @@ class HamiltonianSource:
         """
         options = self.config
         if self._is_network:
-            return self._networks()
+            return self._networks(memory_gb)
         if options.model != "pyscf":
             from elphant.models.hamiltonians.loading import provider_of
 

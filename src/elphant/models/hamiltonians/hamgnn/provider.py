@@ -25,6 +25,7 @@ from elphant.crystal import Crystal
 from elphant.engine.device import resolve_device
 from elphant.errors import ModelError
 from elphant.models.card import ModelCard
+from elphant.models.hamiltonians.hamgnn.analytic_derivatives import AnalyticDerivatives
 from elphant.models.hamiltonians.hamgnn.blocks import orbital_mask
 from elphant.models.hamiltonians.hamgnn.checkpoint import (
     HOW_TO_GET,
@@ -40,34 +41,21 @@ from elphant.models.hamiltonians.hamgnn.checkpoint_resources import (
     uni_hamgnn_record,
 )
 from elphant.models.hamiltonians.hamgnn.choices import UniHamGNNSettings
-from elphant.models.hamiltonians.hamgnn.derivatives import (
-    environment_derivative,
-    spin_orbit_environment_derivative,
-)
-from elphant.models.hamiltonians.hamgnn.equivalent_atoms import EquivalentAtoms
-from elphant.models.hamiltonians.hamgnn.graph import OrbitalGraph, inverse_edges
-from elphant.models.hamiltonians.hamgnn.images import PeriodicValues
+from elphant.models.hamiltonians.hamgnn.graph import OrbitalGraph, pattern_graph
 from elphant.models.hamiltonians.hamgnn.network import HamGNNNetwork
 from elphant.models.hamiltonians.hamgnn.prediction import predict_correction
 from elphant.models.hamiltonians.hamgnn.settings import NetworkSettings
 from elphant.models.hamiltonians.hamgnn.spin_orbit import (
-    bond_derivatives,
     lattice_matrix,
     network_coupling,
-    padded_momenta,
 )
-from elphant.models.hamiltonians.importers.edge_blocks import basis_of_labels
 from elphant.models.hamiltonians.openmx import (
     STANDARD_BASIS,
     OpenMXData,
     OpenMXMatrices,
-    openmx_derivatives,
     openmx_matrices,
     openmx_overlap_derivative,
-    openmx_spin_orbit_derivatives,
 )
-from elphant.models.hamiltonians.openmx.derivatives import DerivativeTerms
-from elphant.models.hamiltonians.openmx.matrices import momentum_of_kets
 from elphant.models.hamiltonians.protocol import HamiltonianCapabilities
 from elphant.orbitals import (
     HamiltonianOrigin,
@@ -79,10 +67,7 @@ from elphant.orbitals import (
 from elphant.orbitals.derivatives import (
     EnvironmentDerivative,
     HamiltonianDerivatives,
-    SpinorEnvironment,
     VectorMatrix,
-    added,
-    translation_residual,
 )
 from elphant.orbitals.spin import spinor_basis, spinor_matrix
 from elphant.quality import QualityFlag
@@ -113,6 +98,8 @@ class UniHamGNNProvider:
         Orbital tables of elements, as ``{"Si": "Si7.0-s2p2d1"}``; the network was trained with
         :data:`~elphant.models.hamiltonians.openmx.STANDARD_BASIS`, which is the default.
     settings : UniHamGNNSettings, optional
+    memory_gb : float, optional
+        Derivatives that are expected to need more are refused.
 
     Raises
     ------
@@ -130,11 +117,13 @@ class UniHamGNNProvider:
         *,
         basis: Mapping[str, str] | None = None,
         settings: UniHamGNNSettings | None = None,
+        memory_gb: float | None = None,
     ) -> None:
         self._given = checkpoint
         self._record = None if checkpoint else uni_hamgnn_record()
         self.data = data or OpenMXData(openmx_tables().path)
         self.basis, self.settings = dict(basis or {}), settings or UniHamGNNSettings()
+        self._memory_gb = memory_gb
         self._device = resolve_device(self.settings.device)
         self._require_second_network()
 
@@ -304,109 +293,29 @@ class UniHamGNNProvider:
         ------
         ModelError
             As :meth:`predict`.
+        ResourceError
+            If they are expected not to fit into the memory.
         """
         self._require_covered(crystal)
-        basis = self._basis_of(crystal)
-        of_tables = openmx_derivatives(crystal, self.data, basis=basis)
-        overlap, two_centre = of_tables.overlap, of_tables.two_centre
-        assert overlap is not None
-        assert two_centre is not None
-        assert isinstance(of_tables.environment, EnvironmentDerivative)
-        graph = pattern_graph(crystal, overlap[0])
-        mask = self._require_shells(crystal, of_tables.sizes)
-        equivalent = self._equivalent_atoms(crystal, overlap[0])
-        of_network = environment_derivative(
-            PeriodicValues.of(self.network, graph), reach=self._reach, threshold=self._threshold,
-            atoms=equivalent.representatives,
+        species = self.data.tables(crystal.symbols, self._basis_of(crystal)).species
+        sizes = np.array([len(species[symbol].labels) for symbol in crystal.symbols])
+        mask = self._require_shells(crystal, sizes)
+        work = AnalyticDerivatives(
+            crystal=crystal, data=self.data, basis=self._basis_of(crystal), mask=mask,
+            settings=self.settings, network=self.network,
+            second_network=self.second_network if self.settings.spin_orbit == "network" else None,
+            memory_gb=self._memory_gb,
         )  # fmt: skip
-        # What the threshold takes away must not break the sum rule.
-        of_network, residual = translation_residual(equivalent.of_all(of_network))
-        scalar = added([of_tables.environment, of_network])
-        details: dict[str, Any] = {
-            "method": "tables of OpenMX and the network, analytic",
-            "spin_orbit": self.settings.spin_orbit,
-            "reach": self.settings.reach,
-            "threshold": self.settings.threshold,
-            "dtype": self.settings.dtype,
-            "n_atoms_computed": len(equivalent.representatives),
-            "translation_residual_network": residual,
-            "network_sha256": self.checkpoint.source.sha256,
-        }
-        if not self.has_spin:
-            return HamiltonianDerivatives(
-                sizes=of_tables.sizes, overlap=overlap, two_centre=two_centre, environment=scalar,
-                details=details | {"memory_gb": round(scalar.nbytes / 1e9, 3)},
-            )  # fmt: skip
-        of_coupling = openmx_spin_orbit_derivatives(crystal, self.data, basis=basis)
-        bonds, coupling = _split(of_coupling.coupling)
-        if self.settings.spin_orbit == "pseudopotential":
-            scalar = added([scalar, of_coupling.average.environment])
-            two_centre = _sum(two_centre, of_coupling.average.two_centre)
-        else:
-            more = self._network_coupling_derivatives(crystal, overlap, graph, mask, equivalent)
-            bonds = [_sum(a, b) for a, b in zip(bonds, more[0], strict=True)]
-            coupling = _pairwise(coupling, more[1])
-        # Far from its atom the coupling is small: what the threshold takes away there must not
-        # break the sum rule either.
-        x, y, z = (
-            translation_residual(part.selected(_peaks(part) > self.settings.threshold))[0]
-            for part in coupling
+        found = work.hamiltonian()
+        return replace(
+            found, details=found.details | {"network_sha256": self.checkpoint.source.sha256}
         )
-        environment = SpinorEnvironment(scalar=scalar, coupling=(x, y, z))
-        slopes = [
-            spinor_matrix(two_centre[axis], (bonds[0][axis], bonds[1][axis], bonds[2][axis]))
-            for axis in range(3)
-        ]
-        return HamiltonianDerivatives(
-            sizes=environment.sizes,
-            overlap=self._between_spinors(overlap),
-            two_centre=(slopes[0], slopes[1], slopes[2]),
-            environment=environment,
-            details=details | {"memory_gb": round(environment.nbytes / 1e9, 3)},
-        )
-
-    def _network_coupling_derivatives(
-        self, crystal: Crystal, overlap: VectorMatrix, graph: OrbitalGraph, mask: Mask,
-        equivalent: EquivalentAtoms,
-    ) -> tuple[tuple[VectorMatrix, VectorMatrix, VectorMatrix], Environments]:  # fmt: skip
-        """Return the derivatives of what the second network adds, for x, y and z."""
-        tables = self.data.tables(crystal.symbols, self._basis_of(crystal))
-        values = PeriodicValues.of(self.second_network, graph)
-        matrices = openmx_matrices(crystal, self.data, basis=self._basis_of(crystal))
-        momenta = padded_momenta(self.second_network, matrices.angular_momentum, mask)
-        # M = S M(ket), and orbitals keep their M when they move.
-        by_axis = [momentum_of_kets(part, crystal.symbols, tables.species) for part in overlap]
-        bonds = bond_derivatives(
-            values, lambda alpha: (by_axis[0][alpha], by_axis[1][alpha], by_axis[2][alpha]), mask
-        )
-        found = spin_orbit_environment_derivative(
-            values, momenta, reach=self._reach, threshold=self._threshold,
-            atoms=equivalent.representatives,
-        )  # fmt: skip
-        return bonds, equivalent.of_all_axial(found)
-
-    def _equivalent_atoms(self, crystal: Crystal, pattern: LatticeMatrix) -> EquivalentAtoms:
-        tables = self.data.tables(crystal.symbols, self._basis_of(crystal))
-        labels = [tables.species[symbol].labels for symbol in crystal.symbols]
-        tolerance = self.settings.symmetry_tolerance if self.settings.symmetry else None
-        return EquivalentAtoms(crystal, basis_of_labels(labels, spinor=False), pattern, tolerance)
 
     def _between_spinors(self, matrix: VectorMatrix) -> VectorMatrix:
         if not self.has_spin:
             return matrix
         x, y, z = (spinor_matrix(part) for part in matrix)
         return x, y, z
-
-    @property
-    def _reach(self) -> float | None:
-        """Reach in bohr."""
-        reach = self.settings.reach
-        return None if reach is None else reach / OPENMX_ANGSTROM_PER_BOHR
-
-    @property
-    def _threshold(self) -> float:
-        """Threshold in hartree/bohr."""
-        return self.settings.threshold / FORCE_UNIT
 
     @property
     def _choices(self) -> str:
@@ -507,19 +416,6 @@ class UniHamGNNProvider:
         return mask
 
 
-def pattern_graph(crystal: Crystal, pattern: LatticeMatrix) -> OrbitalGraph:
-    """Return the graph whose edges are the blocks of a matrix, those of single atoms excluded."""
-    own = (pattern.pairs[:, 0] == pattern.pairs[:, 1]) & ~pattern.cells.any(axis=1)
-    edge_index, cell_shift = pattern.pairs[~own].T, pattern.cells[~own]
-    return OrbitalGraph(
-        numbers=np.asarray(crystal.numbers, dtype=np.int64),
-        positions=np.asarray(crystal.positions) / OPENMX_ANGSTROM_PER_BOHR,
-        cell=np.asarray(crystal.lattice) / OPENMX_ANGSTROM_PER_BOHR,
-        edge_index=edge_index, cell_shift=cell_shift,
-        inverse=inverse_edges(edge_index, cell_shift),
-    )  # fmt: skip
-
-
 def _with_functions(matrices: OpenMXMatrices) -> OrbitalBasis:
     """Return the basis with the radial functions of the tables, in Å."""
     index: dict[tuple[str, int, int], int] = {}
@@ -541,29 +437,5 @@ def _with_functions(matrices: OpenMXMatrices) -> OrbitalBasis:
     )
 
 
-def _peaks(derivative: EnvironmentDerivative) -> NDArray[np.float64]:
-    """Return the largest element of each block."""
-    if not derivative.n_blocks:
-        return np.empty(0)
-    return np.asarray(np.maximum.reduceat(np.abs(derivative.values), derivative.offsets[:-1]))
-
-
 def _largest(parts: VectorMatrix) -> float:
     return max(float(np.abs(part.values).max(initial=0.0)) for part in parts)
-
-
-def _sum(first: VectorMatrix, second: VectorMatrix) -> VectorMatrix:
-    x, y, z = (a.with_values(a.values + b.values) for a, b in zip(first, second, strict=True))
-    return x, y, z
-
-
-def _pairwise(first: Environments, second: Environments) -> Environments:
-    x, y, z = (added([a, b]) for a, b in zip(first, second, strict=True))
-    return x, y, z
-
-
-def _split(
-    terms: tuple[DerivativeTerms, DerivativeTerms, DerivativeTerms],
-) -> tuple[list[VectorMatrix], Environments]:
-    x, y, z = terms
-    return [t.two_centre for t in terms], (x.environment, y.environment, z.environment)
