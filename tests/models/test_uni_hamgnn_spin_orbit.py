@@ -32,6 +32,14 @@ K = np.array([[0.0, 0.0, 0.0], [0.11, -0.23, 0.31], [0.5, 0.0, 0.5]])
 KINDS = ("pseudopotential", "network")
 
 
+def crystal_of_two() -> Crystal:
+    """Two atoms in general positions, wide enough apart for quick tests."""
+    crystal = silicon_carbide()
+    return Crystal(
+        lattice=1.25 * crystal.lattice, fractional=crystal.fractional, numbers=crystal.numbers
+    )
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     """Networks with one layer and with two, and tables with the integrals made of them."""
@@ -40,7 +48,7 @@ def sources(tmp_path_factory):
         write_tables(folder / "tables", symbol)
     networks = {
         layers: read_checkpoint(
-            write_networks(folder / "n.pkl", scale=0.1, second=0.3, num_layers=layers)
+            write_networks(folder / "n.pkl", scale=0.1, second=3.0, num_layers=layers)
         )
         for layers in (1, 2)
     }
@@ -61,7 +69,7 @@ def blocks_of(matrix):
 @pytest.mark.parametrize("kind", KINDS)
 def test_hermitian_and_invariant_under_time_reversal(sources, kind):
     provider = provider_of(sources, kind, layers=2)
-    result = provider.predict(silicon_carbide())
+    result = provider.predict(crystal_of_two())
     assert result.basis.is_spinor
     assert result.basis.has_functions
     assert (result.n_orbitals, result.n_electrons, result.n_occupied) == (52, 8.0, 8)
@@ -86,7 +94,7 @@ def test_hermitian_and_invariant_under_time_reversal(sources, kind):
 
 def test_the_pseudopotential_is_that_of_the_tables(sources):
     """H0 with spin-orbit coupling, plus the correction for both spins."""
-    crystal = silicon_carbide()
+    crystal = crystal_of_two()
     result = provider_of(sources).predict(crystal)
     plain = provider_of(sources, "none").predict(crystal)
     m = openmx_matrices(crystal, sources[1], basis=BASIS, spin_orbit=True)
@@ -100,7 +108,7 @@ def test_the_pseudopotential_is_that_of_the_tables(sources):
 
 def test_the_second_network_as_it_was_published(sources):
     """Spin-diagonal part as without coupling; the network's own part is antisymmetric."""
-    crystal = silicon_carbide()
+    crystal = crystal_of_two()
     plain = blocks_of(provider_of(sources, "none").predict(crystal).hamiltonian)
     both = blocks_of(provider_of(sources, "network").predict(crystal).hamiltonian)
     first = blocks_of(provider_of(sources).predict(crystal).hamiltonian)
@@ -119,7 +127,7 @@ def test_the_second_network_as_it_was_published(sources):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bands_do_not_depend_on_the_frame(sources, kind):
-    crystal = silicon_carbide()
+    crystal = crystal_of_two()
     provider = provider_of(sources, kind)
     energies = band_energies(provider.predict(crystal), K)
     R = Rotation.from_rotvec([0.4, -0.7, 0.5]).as_matrix()
@@ -149,7 +157,7 @@ def test_without_coupling_bands_are_doubled(sources, tmp_path):
     for symbol in ("Si", "C"):
         without_j_dependence(tmp_path, symbol)
     limit = sources[0], OpenMXData(tmp_path)
-    crystal = silicon_carbide()
+    crystal = crystal_of_two()
     plain = band_energies(provider_of(limit, "none").predict(crystal), K)
     spinor = band_energies(provider_of(limit).predict(crystal), K)
     np.testing.assert_allclose(spinor, np.repeat(plain, 2, axis=1), atol=1e-9)
@@ -186,7 +194,7 @@ def displaced(crystal, atom, axis, step):
 
 @pytest.mark.parametrize("kind", ["none", *KINDS])
 def test_derivatives_are_the_central_differences(sources, kind):
-    provider, crystal, step = provider_of(sources, kind), silicon_carbide(), 5e-4
+    provider, crystal, step = provider_of(sources, kind, threshold=0.0), crystal_of_two(), 5e-4
     found = provider.derivatives(crystal)
     for atom, axis in ((0, 2), (1, 0)):
         plus, minus = (provider.predict(displaced(crystal, atom, axis, s)) for s in (step, -step))
@@ -194,7 +202,7 @@ def test_derivatives_are_the_central_differences(sources, kind):
         got = folded(found, atom, axis, plus.hamiltonian)
         assert np.abs(got - numeric).max() < 1e-5 * np.abs(numeric).max()
         if kind != "none":
-            assert np.abs(numeric.imag).max() > 1e-2
+            assert np.abs(numeric.imag).max() > 1e-3
             assert np.abs(got.imag - numeric.imag).max() < 1e-5 * np.abs(numeric.imag).max()
     assert found.details["spin_orbit"] == kind
     alone = provider.overlap_derivative(crystal)
@@ -203,7 +211,7 @@ def test_derivatives_are_the_central_differences(sources, kind):
 
 @pytest.mark.slow
 def test_derivatives_of_two_layers(sources):
-    provider, crystal, step = provider_of(sources, "network", layers=2), silicon_carbide(), 5e-4
+    provider, crystal, step = provider_of(sources, "network", layers=2), crystal_of_two(), 5e-4
     found = provider.derivatives(crystal)
     plus, minus = (provider.predict(displaced(crystal, 1, 1, s)) for s in (step, -step))
     numeric = (plus.hamiltonian.values - minus.hamiltonian.values) / (2 * step)
@@ -213,7 +221,7 @@ def test_derivatives_of_two_layers(sources):
 
 def test_matrix_elements_are_the_slopes_of_the_bands(sources):
     """g of all images of an atom moving together, against bands of displaced crystals."""
-    provider, crystal, step = provider_of(sources, "network"), silicon_carbide(), 5e-4
+    provider, crystal, step = provider_of(sources, "network"), crystal_of_two(), 5e-4
     hamiltonian = provider.predict(crystal)
     vertex = CouplingVertex(hamiltonian, provider.derivatives(crystal))
     k = K[1:2]
@@ -227,12 +235,12 @@ def test_matrix_elements_are_the_slopes_of_the_bands(sources):
             for s in (step, -step)
         )
         numeric = (plus - minus) / (2 * step)
-        np.testing.assert_allclose(slopes[:, atom, axis], numeric, atol=2e-4)
+        np.testing.assert_allclose(slopes[:, atom, axis], numeric, rtol=1e-5, atol=1e-3)
     assert np.abs(np.einsum("mnax->mnx", g)).max() < 1e-6 * np.abs(g).max()
 
 
 def test_matrix_elements_without_coupling_conserve_the_spin(sources):
-    provider, crystal = provider_of(sources, "none"), silicon_carbide()
+    provider, crystal = provider_of(sources, "none"), crystal_of_two()
     plain, found = provider.predict(crystal), provider.derivatives(crystal)
     nothing = found.environment.with_values(np.zeros_like(found.environment.values))
     zero = plain.hamiltonian.with_values(np.zeros_like(plain.hamiltonian.values))
@@ -266,20 +274,21 @@ def test_matrix_elements_without_coupling_conserve_the_spin(sources):
 # --- equivalent atoms --------------------------------------------------------------------------
 
 
-def four_atoms() -> Crystal:
-    """Two atoms of each element, related by inversion, mirror and screw axis (P2_1/m)."""
-    lattice = np.array([[2.9, 0.0, 0.4], [0.0, 3.6, 0.0], [0.0, 0.0, 3.3]])
-    places = np.array([[0.12, 0.25, 0.21], [0.57, 0.25, 0.66]])
-    fractional = np.concatenate([places, -places])[[0, 2, 1, 3]]
-    return Crystal(lattice=lattice, fractional=fractional, numbers=[14, 14, 6, 6])
+def screw() -> Crystal:
+    """Three atoms about a threefold screw axis, in a frame without an axis along it."""
+    lattice = np.array([[3.4, 0.0, 0.0], [-1.7, 3.4 * np.sqrt(0.75), 0.0], [0.0, 0.0, 5.4]])
+    x, y, z = 0.13, 0.31, 0.05
+    places = [[x, y, z], [-y, x - y, z + 1 / 3], [y - x, -x, z + 2 / 3]]
+    R = Rotation.from_rotvec([0.3, 0.8, -0.2]).as_matrix()
+    return Crystal(lattice=lattice @ R.T, fractional=places, numbers=[14, 14, 14])
 
 
 def test_equivalent_atoms_are_rotated(sources):
-    crystal, options = four_atoms(), {"threshold": 0.0, "reach": 3.0}
-    assert find_symmetry(crystal).number == 11
+    crystal, options = screw(), {"threshold": 0.0, "reach": 3.0}
+    assert len(find_symmetry(crystal).rotations) >= 3
     quick = provider_of(sources, "network", **options).derivatives(crystal)
     full = provider_of(sources, "network", symmetry=False, **options).derivatives(crystal)
-    assert (quick.details["n_atoms_computed"], full.details["n_atoms_computed"]) == (2, 4)
+    assert (quick.details["n_atoms_computed"], full.details["n_atoms_computed"]) == (1, 3)
     for one, other in zip(quick.environment.parts, full.environment.parts, strict=True):
         difference = added([one, other.with_values(-other.values)])
         assert np.abs(other.values).max() > 1e-2
@@ -313,7 +322,7 @@ def test_too_little_memory(sources):
             networks[2], data, basis=BASIS, settings=settings, memory_gb=1e-4
         )
         with pytest.raises(ResourceError, match="felt by all atoms within") as error:
-            provider.derivatives(silicon_carbide())
+            provider.derivatives(crystal_of_two())
         assert "hamiltonian.reach" in error.value.fix
 
 

@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 Integers = NDArray[np.int64]
 
+#: Blocks handled at a time, so that copies stay small beside the whole.
+BLOCKS_AT_ONCE = 20_000
+
 #: Three lattice matrices, one per Cartesian direction.
 VectorMatrix = tuple[LatticeMatrix, LatticeMatrix, LatticeMatrix]
 
@@ -89,7 +92,12 @@ class EnvironmentDerivative:
         """Frobenius norm of each block over all three directions, (n_blocks,) eV/Å."""
         if not self.n_blocks:
             return np.empty(0)
-        return np.asarray(np.sqrt(np.add.reduceat(self.values**2, self.offsets[:-1])))
+        squares = []
+        for start in range(0, self.n_blocks, BLOCKS_AT_ONCE):
+            offsets = self.offsets[start : min(start + BLOCKS_AT_ONCE, self.n_blocks) + 1]
+            values = self.values[offsets[0] : offsets[-1]]
+            squares.append(np.add.reduceat(values**2, offsets[:-1] - offsets[0]))
+        return np.asarray(np.sqrt(np.concatenate(squares)))
 
     def selected(self, mask: NDArray[np.bool_]) -> EnvironmentDerivative:
         """Return the blocks marked in ``mask`` (n_blocks,)."""
@@ -412,9 +420,14 @@ def added(parts: list[EnvironmentDerivative]) -> EnvironmentDerivative:
     for part in parts:
         mine = place.ravel()[first : first + part.n_blocks]
         first += part.n_blocks
-        shift = np.repeat(starts[mine] - part.offsets[:-1], np.diff(part.offsets))
-        # The blocks of one term are distinct.
-        total[shift + np.arange(len(part.values))] += part.values
+        for start in range(0, part.n_blocks, BLOCKS_AT_ONCE):
+            chosen = slice(start, min(start + BLOCKS_AT_ONCE, part.n_blocks))
+            offsets = part.offsets[chosen.start : chosen.stop + 1]
+            shift = np.repeat(starts[mine[chosen]] - offsets[:-1], np.diff(offsets))
+            # The blocks of one term are distinct.
+            total[shift + np.arange(offsets[0], offsets[-1])] += part.values[
+                offsets[0] : offsets[-1]
+            ]
     return EnvironmentDerivative(
         sizes=sizes, moved=found[:, 0], pairs=found[:, 1:3], cells=found[:, 3:].reshape(-1, 2, 3),
         values=total,

@@ -93,7 +93,10 @@ class AnalyticDerivatives:
             If they are expected not to fit into the memory.
         """
         self._require_memory()
-        two_centre, scalar = self._two_centre, added([self._environment, self._of_network[0]])
+        two_centre = self._two_centre
+        of_network, residual = self._of_network()
+        scalar = added([self._environment, of_network])
+        del of_network  # as large as the sum
         details: dict[str, Any] = {
             "method": "tables of OpenMX and the network, analytic",
             "spin_orbit": self.settings.spin_orbit,
@@ -101,7 +104,7 @@ class AnalyticDerivatives:
             "threshold": self.settings.threshold,
             "dtype": self.settings.dtype,
             "n_atoms_computed": len(self._equivalent.representatives),
-            "translation_residual_network": self._of_network[1],
+            "translation_residual_network": residual,
         }
         if self.settings.spin_orbit == "none":
             return HamiltonianDerivatives(
@@ -199,9 +202,8 @@ class AnalyticDerivatives:
             "atoms": self._equivalent.representatives,
         }
 
-    @cached_property
     def _of_network(self) -> tuple[EnvironmentDerivative, float]:
-        """The derivative of the first network, and how far it missed the sum rule, eV/Å."""
+        """Return the derivative of the first network, and how far it missed the sum rule, eV/Å."""
         values = PeriodicValues.of(self.network, self._graph)
         found = self._equivalent.of_all(environment_derivative(values, **self._limits))
         # What the threshold takes away must not break the sum rule.
