@@ -39,8 +39,13 @@ needs_database = pytest.mark.skipif(
 )
 
 
-def write_networks(path: Path, *, scale: float = 1.0, **changes) -> Path:
-    """Write a small checkpoint of random weights; ``scale`` is that of the corrections."""
+def write_networks(
+    path: Path, *, scale: float = 1.0, second: float | None = None, **changes
+) -> Path:
+    """Write a small checkpoint of random weights.
+
+    ``scale`` is that of the corrections, ``second`` that of a network of spin-orbit coupling.
+    """
     # A checkpoint says everything; small_config leaves out what has a default.
     config = small_config(num_types=40, cutoff=7.0, **changes)
     representation = config["representation"] | {
@@ -49,15 +54,20 @@ def write_networks(path: Path, *, scale: float = 1.0, **changes) -> Path:
     output = config["output"] | {
         "ham_only": True, "symmetrize": True, "add_H0": True, "nonlinearity_type": "gate",
     }  # fmt: skip
-    shapes = parameter_shapes(NetworkSettings.from_config(config))
-    rng = np.random.default_rng(7)
     frequencies = np.arange(1, representation["num_radial"] + 1) * np.pi / 7.0
-    tensors = {"representation.radial_basis_functions.freqs": frequencies.astype(np.float32)}
-    for name, shape in shapes.items():
-        factor = scale if name.startswith("output_module") else 1.0
-        tensors[name] = (factor * rng.standard_normal(shape)).astype(np.float32)
+    networks = {}
+    for tag, factor in (("nonsoc", scale), ("soc", second)):
+        if factor is None:
+            continue
+        settings = NetworkSettings.from_config(config, spin_orbit=tag == "soc")
+        rng = np.random.default_rng(7)
+        tensors = {"representation.radial_basis_functions.freqs": frequencies.astype(np.float32)}
+        for name, shape in parameter_shapes(settings).items():
+            size = factor if name.startswith("output_module") else 1.0
+            tensors[name] = (size * rng.standard_normal(shape)).astype(np.float32)
+        networks[tag] = tensors
     file = PredictorFile(
-        soc=False, networks={"nonsoc": tensors}, representation=representation, output=output
+        soc=second is not None, networks=networks, representation=representation, output=output
     )
     return file.write(path)
 
@@ -110,7 +120,7 @@ def test_a_hamiltonian_from_files(provider):
     energies = band_energies(result, [[0, 0, 0], [0.1, 0.2, 0.3]])
     assert energies.shape == (2, 26)
     assert np.isfinite(energies).all()
-    assert (details["network"]["published"], details["spin_orbit"]) == (False, False)
+    assert (details["network"]["published"], details["spin_orbit"]) == (False, "none")
     assert len(details["network"]["sha256"]) == 64
     assert details["ionic_charges"] == [4.0, 4.0]
     assert [flag["severity"] for flag in details["flags"]] == ["warning", "info"]
@@ -232,13 +242,18 @@ def test_what_it_can_do(provider):
     assert isinstance(provider, DifferentiableOverlap)
     assert provider.capabilities.hamiltonian_derivatives
     assert provider.capabilities.overlap_derivatives
-    assert not provider.capabilities.spin_orbit
+    assert provider.capabilities.spin_orbit
 
 
 def test_by_name(provider):
     named = provider_of("uni-hamgnn")
     assert isinstance(named, UniHamGNNProvider)
-    assert named.identity["network_sha256"] == provider.checkpoint.source.sha256
+    identity = named.identity(("Xx",))
+    assert identity["network_sha256"] == provider.checkpoint.source.sha256
+    assert identity["tables_sha256"] == {}
+    files = provider.identity(("Si", "C", "Si"))["tables_sha256"]
+    assert sorted(files) == ["C5.0.pao", "C_PBE19.vps", "Si5.0.pao", "Si_PBE19.vps"]
+    assert all(len(digest) == 64 for digest in files.values())
     # The standard basis is that of the published tables; these have another.
     with pytest.raises(ModelError, match=r"5\.0\.pao: another basis"):
         named.predict(silicon_carbide())

@@ -178,6 +178,7 @@ def electrons(
     dispersion: opt.Dispersion = None,
     temperature: opt.Temperatures = None,
     symprec: opt.Symprec = None,
+    device: opt.Device = None,
     memory: opt.Memory = None,
     report_: opt.Report = True,
     dry_run: opt.DryRun = False,
@@ -202,6 +203,7 @@ def electrons(
         "potential.dispersion": dispersion,
         "electrons.temperatures": parse_temperatures(temperature),
         "symmetry.tolerance": symprec,
+        "execution.device": device,
         "execution.memory": memory,
     }
     tasks: dict[str | None, tuple[Any, ...]] = {

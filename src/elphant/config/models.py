@@ -281,6 +281,28 @@ class HamiltonianConfig(Section):
     n_electrons: float | None = Field(
         None, gt=0, description="Electrons per cell, for files that do not say."
     )
+    spin_orbit: Literal["none", "pseudopotential", "network"] = Field(
+        "none",
+        description="Spin-orbit coupling of uni-hamgnn: none, that of the pseudopotentials, or "
+        "pseudopotentials and second network (network).",
+    )
+    dtype: Literal["float64", "float32"] = Field(
+        "float64", description="Floating-point type in which the networks of uni-hamgnn run."
+    )
+    reach: float | None = Field(
+        None,
+        gt=0,
+        le=200,
+        description="Distance from a moved atom beyond which others do not feel it through the "
+        "networks of uni-hamgnn, Å; no limit by default.",
+    )
+    threshold: float = Field(
+        5e-6,
+        ge=0,
+        le=1.0,
+        description="Blocks of the derivatives of these networks without an element above this "
+        "are left out, eV/Å.",
+    )
 
 
 class ElectronConfig(Section):

@@ -157,12 +157,8 @@ class CouplingVertex:
         environment = []
         for atom, image in enumerate(self._images):
             c = self._at_images(states, atom)
-            # Real matrices on real columns: sparse products promote a real matrix to complex.
-            columns = np.ascontiguousarray(c.reshape(n_k * n_bands, -1).T).view(np.float64)
-            applied = np.empty((len(columns), n_k, n_bands, 3), dtype=np.complex128)
-            for alpha, matrix in enumerate(image.matrices):
-                product = np.asarray(matrix @ columns).view(np.complex128)
-                applied[..., alpha] = product.reshape(-1, n_k, n_bands)
+            applied = image.applied(c.reshape(n_k * n_bands, -1).T)
+            applied = applied.reshape(-1, n_k, n_bands, 3)
             environment.append(applied)
         return Kets(states=states, environment=environment)
 

@@ -22,7 +22,11 @@ from elphant.orbitals.lattice_matrix import LatticeMatrix
 from elphant.orbitals.symmetry import OrbitalSymmetry
 
 Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 Integers = NDArray[np.int64]
+
+#: Blocks handled at a time, so that copies stay small beside the whole.
+BLOCKS_AT_ONCE = 20_000
 
 #: Three lattice matrices, one per Cartesian direction.
 VectorMatrix = tuple[LatticeMatrix, LatticeMatrix, LatticeMatrix]
@@ -88,7 +92,12 @@ class EnvironmentDerivative:
         """Frobenius norm of each block over all three directions, (n_blocks,) eV/Å."""
         if not self.n_blocks:
             return np.empty(0)
-        return np.asarray(np.sqrt(np.add.reduceat(self.values**2, self.offsets[:-1])))
+        squares = []
+        for start in range(0, self.n_blocks, BLOCKS_AT_ONCE):
+            offsets = self.offsets[start : min(start + BLOCKS_AT_ONCE, self.n_blocks) + 1]
+            values = self.values[offsets[0] : offsets[-1]]
+            squares.append(np.add.reduceat(values**2, offsets[:-1] - offsets[0]))
+        return np.asarray(np.sqrt(np.concatenate(squares)))
 
     def selected(self, mask: NDArray[np.bool_]) -> EnvironmentDerivative:
         """Return the blocks marked in ``mask`` (n_blocks,)."""
@@ -106,27 +115,113 @@ class EnvironmentDerivative:
     def images(self, atom: int) -> ImageDerivative:
         """Return the derivative over one atom as sparse matrices between orbital images."""
         mine = self.selected(self.moved == atom)
-        ends = np.concatenate([mine.pairs.reshape(-1, 1), mine.cells.reshape(-1, 3)], axis=1)
-        images, place = np.unique(ends, axis=0, return_inverse=True)
-        place = place.reshape(-1, 2)
-        sizes = self.sizes[images[:, 0]] if len(images) else np.empty(0, dtype=np.int64)
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        row, column, values = [], [], []
-        for block in range(mine.n_blocks):
-            (i, j), (a, b) = mine.pairs[block], place[block]
-            n_i, n_j = int(self.sizes[i]), int(self.sizes[j])
-            part = mine.values[mine.offsets[block] : mine.offsets[block + 1]]
-            values.append(part.reshape(3, -1))
-            row.append(np.repeat(starts[a] + np.arange(n_i), n_j))
-            column.append(np.tile(starts[b] + np.arange(n_j), n_i))
-        n = int(starts[-1])
-        if not values:
-            empty = csr_array((0, 0))
-            return ImageDerivative(atoms=images[:, 0], cells=images[:, 1:], matrices=(empty,) * 3)
-        rows, columns = np.concatenate(row), np.concatenate(column)
-        stacked = np.concatenate(values, axis=1)
-        x, y, z = (csr_array((part, (rows, columns)), shape=(n, n)) for part in stacked)
-        return ImageDerivative(atoms=images[:, 0], cells=images[:, 1:], matrices=(x, y, z))
+        images, (place,) = _atom_images([mine])
+        return ImageDerivative(
+            atoms=images[:, 0], cells=images[:, 1:],
+            matrices=_sparse(mine, place, self.sizes[images[:, 0]]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpinorEnvironment:
+    r"""The environment terms of a spinor Hamiltonian,
+    :math:`\partial H = \partial O + i \sum_\alpha \partial A_\alpha\, \sigma_\alpha`.
+
+    Kept in its real parts: the spin-free one reaches farther than spin-orbit coupling.
+
+    Attributes
+    ----------
+    scalar : EnvironmentDerivative
+        Of O, between spin-free orbitals.
+    coupling : three EnvironmentDerivative
+        Of A for x, y, z.
+    """
+
+    scalar: EnvironmentDerivative
+    coupling: tuple[EnvironmentDerivative, EnvironmentDerivative, EnvironmentDerivative]
+
+    @property
+    def sizes(self) -> Integers:
+        """Number of spinor orbitals of each atom, (n_atoms,)."""
+        return 2 * self.scalar.sizes
+
+    @property
+    def parts(self) -> tuple[EnvironmentDerivative, ...]:
+        """The real parts: spin-free, x, y, z."""
+        return (self.scalar, *self.coupling)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of stored blocks, all parts together."""
+        return sum(part.n_blocks for part in self.parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, bytes."""
+        return sum(part.nbytes for part in self.parts)
+
+    def images(self, atom: int) -> SpinorImageDerivative:
+        """Return the derivative over one atom as sparse matrices between orbital images."""
+        parts = [part.selected(part.moved == atom) for part in self.parts]
+        images, places = _atom_images(parts)
+        sizes = self.scalar.sizes[images[:, 0]]
+        scalar, x, y, z = (
+            _sparse(part, place, sizes) for part, place in zip(parts, places, strict=True)
+        )
+        starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
+        # The orbitals of an image are all spin up, then all spin down.
+        up = np.repeat(starts, sizes) + np.arange(int(sizes.sum()))
+        return SpinorImageDerivative(
+            atoms=images[:, 0], cells=images[:, 1:], up=up, down=up + np.repeat(sizes, sizes),
+            scalar=scalar, coupling=(x, y, z),
+        )  # fmt: skip
+
+
+def _atom_images(parts: list[EnvironmentDerivative]) -> tuple[Integers, list[Integers]]:
+    """Return the distinct ends (n, 4: atom and cell), and those of each block of each part."""
+    ends = [
+        np.concatenate([part.pairs.reshape(-1, 1), part.cells.reshape(-1, 3)], axis=1)
+        for part in parts
+    ]
+    images, place = np.unique(np.concatenate(ends), axis=0, return_inverse=True)
+    cuts = np.cumsum([len(end) for end in ends])[:-1]
+    return images.reshape(-1, 4), [part.reshape(-1, 2) for part in np.split(place.ravel(), cuts)]
+
+
+def _sparse(
+    derivative: EnvironmentDerivative, place: Integers, sizes: Integers
+) -> tuple[Any, Any, Any]:
+    """Return the blocks of one atom as sparse matrices for x, y, z.
+
+    Parameters
+    ----------
+    derivative : EnvironmentDerivative
+    place : ndarray of int, (n_blocks, 2)
+        Images of bra and ket of each block.
+    sizes : ndarray of int, (n_images,)
+        Number of orbitals of each image.
+    """
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    rows, columns = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    values = [np.empty((3, 0))]
+    shapes = derivative.sizes[derivative.pairs].reshape(-1, 2)
+    for n_i, n_j in np.unique(shapes, axis=0).tolist():
+        blocks = np.flatnonzero((shapes == [n_i, n_j]).all(axis=1))
+        shape = (len(blocks), n_i, n_j)
+        first, second = starts[place[blocks]].T
+        row = first[:, None, None] + np.arange(n_i)[:, None]
+        column = second[:, None, None] + np.arange(n_j)
+        rows.append(np.broadcast_to(row, shape).ravel())
+        columns.append(np.broadcast_to(column, shape).ravel())
+        index = derivative.offsets[blocks][:, None] + np.arange(3 * n_i * n_j)
+        parts = derivative.values[index].reshape(len(blocks), 3, n_i * n_j)
+        values.append(parts.transpose(1, 0, 2).reshape(3, -1))
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    n = int(starts[-1])
+    x, y, z = (
+        csr_array((part, (row, column)), shape=(n, n)) for part in np.concatenate(values, axis=1)
+    )
+    return x, y, z
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,6 +240,57 @@ class ImageDerivative:
     cells: Integers
     matrices: tuple[Any, Any, Any]
 
+    def applied(self, columns: Complex) -> Complex:
+        """Return the derivatives times columns (n_image_orbitals, m), (n_image_orbitals, m, 3)."""
+        return np.stack([_real_product(matrix, columns) for matrix in self.matrices], axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpinorImageDerivative:
+    """The same between spinor orbitals, from its real parts.
+
+    Attributes
+    ----------
+    atoms : ndarray of int, (n_images,)
+    cells : ndarray of int, (n_images, 3)
+    up, down : ndarray of int, (n_image_orbitals,)
+        Place of each spin-free orbital with either spin.
+    scalar : three sparse matrices, (n_image_orbitals, n_image_orbitals) eV/Å
+        x, y, z.
+    coupling : three times three sparse matrices, eV/Å
+        A for the three components of spin, each along x, y, z.
+    """
+
+    atoms: Integers
+    cells: Integers
+    up: Integers
+    down: Integers
+    scalar: tuple[Any, Any, Any]
+    coupling: tuple[tuple[Any, Any, Any], ...]
+
+    def applied(self, columns: Complex) -> Complex:
+        r"""Return :math:`(O + i \sum_\alpha A_\alpha \sigma_\alpha)` times columns.
+
+        Shapes (2 n_image_orbitals, m) and (2 n_image_orbitals, m, 3).
+        """
+        m = columns.shape[1]
+        both = np.concatenate([columns[self.up], columns[self.down]], axis=1)
+        result = np.empty((*columns.shape, 3), dtype=np.complex128)
+        for axis in range(3):
+            scalar, x, y, z = (
+                _real_product(matrices[axis], both) for matrices in (self.scalar, *self.coupling)
+            )
+            u, d = slice(0, m), slice(m, 2 * m)
+            result[self.up, :, axis] = scalar[:, u] + 1j * z[:, u] + y[:, d] + 1j * x[:, d]
+            result[self.down, :, axis] = scalar[:, d] - 1j * z[:, d] - y[:, u] + 1j * x[:, u]
+        return result
+
+
+def _real_product(matrix: Any, columns: Complex) -> Complex:
+    """Return a real sparse matrix times complex columns; scipy would make it complex first."""
+    product = matrix @ np.ascontiguousarray(columns).view(np.float64)
+    return np.asarray(product).view(np.complex128)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HamiltonianDerivatives:
@@ -159,7 +305,7 @@ class HamiltonianDerivatives:
         None for orthonormal orbitals.
     two_centre : VectorMatrix or None, eV/Å
         The same derivative of the two-centre part of H.
-    environment : EnvironmentDerivative or None, eV/Å
+    environment : EnvironmentDerivative, SpinorEnvironment or None, eV/Å
         All the rest.
     details : dict
         How it was made and what was measured: plain JSON.
@@ -168,7 +314,7 @@ class HamiltonianDerivatives:
     sizes: Integers
     overlap: VectorMatrix | None
     two_centre: VectorMatrix | None = None
-    environment: EnvironmentDerivative | None = None
+    environment: EnvironmentDerivative | SpinorEnvironment | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -250,6 +396,16 @@ def rotated(
     )  # fmt: skip
 
 
+def concatenated(parts: list[EnvironmentDerivative]) -> EnvironmentDerivative:
+    """Return the blocks of all parts; none may occur twice."""
+    return EnvironmentDerivative(
+        sizes=parts[0].sizes, moved=np.concatenate([part.moved for part in parts]),
+        pairs=np.concatenate([part.pairs for part in parts]),
+        cells=np.concatenate([part.cells for part in parts]),
+        values=np.concatenate([part.values for part in parts]),
+    )  # fmt: skip
+
+
 def added(parts: list[EnvironmentDerivative]) -> EnvironmentDerivative:
     """Return the sum; blocks that some of the terms lack count as zero there."""
     keys = np.concatenate(
@@ -264,9 +420,14 @@ def added(parts: list[EnvironmentDerivative]) -> EnvironmentDerivative:
     for part in parts:
         mine = place.ravel()[first : first + part.n_blocks]
         first += part.n_blocks
-        shift = np.repeat(starts[mine] - part.offsets[:-1], np.diff(part.offsets))
-        # The blocks of one term are distinct.
-        total[shift + np.arange(len(part.values))] += part.values
+        for start in range(0, part.n_blocks, BLOCKS_AT_ONCE):
+            chosen = slice(start, min(start + BLOCKS_AT_ONCE, part.n_blocks))
+            offsets = part.offsets[chosen.start : chosen.stop + 1]
+            shift = np.repeat(starts[mine[chosen]] - offsets[:-1], np.diff(offsets))
+            # The blocks of one term are distinct.
+            total[shift + np.arange(offsets[0], offsets[-1])] += part.values[
+                offsets[0] : offsets[-1]
+            ]
     return EnvironmentDerivative(
         sizes=sizes, moved=found[:, 0], pairs=found[:, 1:3], cells=found[:, 3:].reshape(-1, 2, 3),
         values=total,

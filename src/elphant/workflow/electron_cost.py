@@ -16,6 +16,7 @@ from elphant.grids.irreducible import irreducible_mesh
 from elphant.units import BOLTZMANN_EV, INVERSE_MASS_PER_EV_A2
 from elphant.workflow.hamiltonian_source import HamiltonianSource
 from elphant.workflow.job import Task
+from elphant.workflow.network_cost import CostLine, NetworkCost
 from elphant.workflow.stages.derivatives import supercell_repeats, supercell_source
 from elphant.workflow.stages.dielectric import dielectric_mesh, mesh_sequence
 from elphant.workflow.stages.mobility import carriers_of, transport_meshes
@@ -59,9 +60,6 @@ PHONON_SECONDS_PER_MODE_CUBED = 2e-8
 #: Share of the pairs that phonons connect, usually; bytes of each in all kernels.
 PLANNED_SHARE, PAIR_BYTES = 0.4, 60.0
 
-#: Stage, what it does, estimated seconds on one core.
-CostLine = tuple[str, str, float]
-
 
 def electron_lines(
     crystal: Crystal,
@@ -82,9 +80,11 @@ def electron_lines(
         model = source.config.model
         name = f"{model}, {source.config.basis}" if model == "pyscf" else model
         text = f"{name}, {crystal.n_atoms} atoms"
-        lines.append(
-            ("hamiltonian", text, _density_seconds(crystal, len(symmetry.rotations), grid))
-        )
+        if model == "uni-hamgnn":
+            lines.append(NetworkCost(crystal, symmetry, source).hamiltonian)
+        else:
+            seconds = _density_seconds(crystal, len(symmetry.rotations), grid)
+            lines.append(("hamiltonian", text, seconds))
     mesh = options.mesh or mesh_from_spacing(crystal.lattice, options.mesh_spacing)
     n_k = irreducible_mesh(mesh, symmetry.rotations).n_points
     text = (
@@ -113,6 +113,8 @@ def _derivative_lines(
     """Return the line of ∂H/∂τ: analytic, by displaced supercells, or none."""
     if source.file is not None:
         return [("derivatives", "none: a Hamiltonian file gives the polar part only", 0.0)]
+    if source.config.model == "uni-hamgnn":
+        return [NetworkCost(crystal, symmetry, source).derivatives]
     if source.config.model != "pyscf":
         return [("derivatives", f"analytic, {source.config.model}", 1.0)]
     repeats = supercell_repeats(config, crystal)

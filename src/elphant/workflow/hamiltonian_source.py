@@ -14,8 +14,12 @@ from elphant.store.atomic import sha256_of_file
 
 if TYPE_CHECKING:
     from elphant.engine.progress import Progress
+    from elphant.models.hamiltonians.hamgnn.provider import UniHamGNNProvider
     from elphant.models.hamiltonians.protocol import HamiltonianProvider
     from elphant.orbitals import LocalOrbitalHamiltonian
+
+#: Options of :class:`HamiltonianConfig` that only the networks of uni-hamgnn have.
+NETWORK_OPTIONS = ("spin_orbit", "dtype", "reach", "threshold")
 
 
 class HamiltonianSource:
@@ -33,6 +37,8 @@ class HamiltonianSource:
         With which the symmetry of the crystal is found.
     orbital_floor : float, optional, Å^(-3/2)
         Where Gaussians are cut on a density grid; by default as the provider does.
+    device : str
+        On which networks run, as in ``execution.device``; it changes no number.
     """
 
     def __init__(
@@ -42,9 +48,11 @@ class HamiltonianSource:
         given: Crystal | None,
         tolerance: float,
         orbital_floor: float | None = None,
+        device: str = "cpu",
     ) -> None:
         self.config, self.file, self._given = config, file, given
         self.tolerance, self._orbital_floor = tolerance, orbital_floor
+        self._device = device
 
     @property
     def is_none(self) -> bool:
@@ -74,7 +82,39 @@ class HamiltonianSource:
                 "A model knows its electrons; only files of some programs do not.",
                 "Leave it out.",
             )
+        self._require_effective_options()
         require_hamiltonian(self.file or self.config.model)
+        if self._is_network:
+            self._networks()
+
+    def _require_effective_options(self) -> None:
+        if self._is_network:
+            return
+        defaults = HamiltonianConfig()
+        for name in NETWORK_OPTIONS:
+            value = getattr(self.config, name)
+            if value != getattr(defaults, name):
+                model = "a Hamiltonian file" if self.file else f"the model {self.config.model}"
+                raise ConfigurationError(
+                    f"hamiltonian.{name}={value} has no effect with {model}.",
+                    "It is a choice of the networks of uni-hamgnn.",
+                    "Leave it out, or use --hamiltonian uni-hamgnn.",
+                )
+
+    @property
+    def _is_network(self) -> bool:
+        return self.file is None and self.config.model == "uni-hamgnn"
+
+    def _networks(self, memory_gb: float | None = None) -> UniHamGNNProvider:
+        """Return the provider of uni-hamgnn with the user's choices."""
+        from elphant.models.hamiltonians.hamgnn.choices import UniHamGNNSettings
+        from elphant.models.hamiltonians.hamgnn.provider import UniHamGNNProvider
+
+        options = {name: getattr(self.config, name) for name in NETWORK_OPTIONS}
+        settings = UniHamGNNSettings(
+            **options, symmetry_tolerance=self.tolerance, device=self._device
+        )
+        return UniHamGNNProvider(settings=settings, memory_gb=memory_gb)
 
     @cached_property
     def digest(self) -> str:
@@ -88,15 +128,16 @@ class HamiltonianSource:
         """What determines the numbers: part of the address of every stage that uses them."""
         if self.file is not None:
             return {"file": self.digest, "n_electrons": self.config.n_electrons}
-        options = self.config.model_dump(mode="json") | {"tolerance": self.tolerance}
+        # What has no effect must not make other work of the same.
+        options = self.config.model_dump(mode="json", exclude=set(NETWORK_OPTIONS))
+        options |= {"tolerance": self.tolerance}
         parameters = Path(self.config.model.partition(":")[2])
         if self.config.model.partition(":")[2] and parameters.is_file():
             # A set that was edited is another set.
             options["parameters_sha256"] = sha256_of_file(parameters)
-        if self.config.model == "uni-hamgnn":
-            from elphant.models.hamiltonians.hamgnn.provider import UniHamGNNProvider
-
-            options["network"] = UniHamGNNProvider().identity
+        if self._is_network:
+            symbols = () if self._given is None else self._given.symbols
+            options["network"] = self._networks().identity(symbols)
         return options
 
     @cached_property
@@ -123,6 +164,8 @@ class HamiltonianSource:
         progress : Progress
         """
         options = self.config
+        if self._is_network:
+            return self._networks(memory_gb)
         if options.model != "pyscf":
             from elphant.models.hamiltonians.loading import provider_of
 

@@ -37,6 +37,7 @@ from elphant.workflow.level_cost import (
     solution_seconds,
     three_phonon_seconds,
 )
+from elphant.workflow.network_cost import NetworkCost
 from elphant.workflow.phonons import require_born_file
 from elphant.workflow.potential_source import PotentialSource
 from elphant.workflow.scattering_cost import scattering_cost
@@ -121,14 +122,18 @@ def plan_job(job: Job, config: RunConfig, progress: Progress) -> RunPlan:
     )
     symmetry = find_symmetry(crystal, config.symmetry.tolerance)
     source = HamiltonianSource(
-        config.hamiltonian, job.hamiltonian_file, crystal, config.symmetry.tolerance
-    )
+        config.hamiltonian, job.hamiltonian_file, crystal, config.symmetry.tolerance,
+        device=config.execution.device,
+    )  # fmt: skip
     if job.electron_tasks and not source.is_none:
         if not job.wants_phonons:
             source.require()
         lines += electron_lines(crystal, symmetry, config, job.electron_tasks, source)
         if job.wants_mobility:
-            memory = max(memory, BASE_BYTES / 1e9 + mobility_memory(crystal, symmetry, config))
+            needed = mobility_memory(crystal, symmetry, config)
+            if source.file is None and source.config.model == "uni-hamgnn":
+                needed = max(needed, NetworkCost(crystal, symmetry, source).memory_gb)
+            memory = max(memory, BASE_BYTES / 1e9 + needed)
     frame = Frame.of(crystal, symmetry)
     return RunPlan(
         heading=f"{crystal}; space group {frame.space_group}, setting {frame.setting}",

@@ -116,8 +116,9 @@ def run_job(
     if crystal is not None and job.wants_phonons:
         require_planned_memory(config, crystal, memory_gb)
     source = HamiltonianSource(
-        config.hamiltonian, job.hamiltonian_file, crystal, config.symmetry.tolerance
-    )
+        config.hamiltonian, job.hamiltonian_file, crystal, config.symmetry.tolerance,
+        device=config.execution.device,
+    )  # fmt: skip
     if job.electron_tasks and not job.wants_phonons:
         source.require()
     directory = RunDirectory.create(output or Path(f"{job.label}.run"))

@@ -323,7 +323,7 @@ def chosen_range(
 
 def _pack(derivatives: HamiltonianDerivatives) -> dict[str, Any]:
     environment = derivatives.environment
-    assert environment is not None
+    assert isinstance(environment, EnvironmentDerivative)
     arrays: dict[str, Any] = {
         "moved": environment.moved,
         "pairs": environment.pairs,

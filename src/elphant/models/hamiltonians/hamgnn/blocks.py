@@ -236,17 +236,22 @@ def spin_orbit_blocks(
     graph : OrbitalGraph
     n_orbitals : int
     """
-    average = torch.from_numpy(_shell_average(n_orbitals))
-    parts = []
-    for features in (on_site, off_site):
-        (flat,) = features.values()
-        xi = flat[0].reshape(-1, n_orbitals, n_orbitals)
-        parts.append(average.to(xi) @ xi @ average.to(xi))
-    strength = Blocks(on_site=parts[0], off_site=parts[1])
+    strength = Blocks(
+        on_site=coupling_strengths(on_site, n_orbitals),
+        off_site=coupling_strengths(off_site, n_orbitals),
+    )
     x, y, z = (
         strength.times(momentum).symmetrized(graph, -1.0).masked(graph) for momentum in momenta
     )
     return x, y, z
+
+
+def coupling_strengths(components: Features, n_orbitals: int) -> Tensor:
+    r"""Return :math:`\bar\xi`, (n, n_orbitals, n_orbitals), from what a head ``ksi`` gives."""
+    (flat,) = components.values()
+    xi = flat[0].reshape(-1, n_orbitals, n_orbitals)
+    average = torch.from_numpy(_shell_average(n_orbitals)).to(xi)
+    return average @ xi @ average
 
 
 @cache

@@ -7,18 +7,28 @@ travel through the layers together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from elphant.models.hamiltonians.hamgnn.blocks import Blocks, correction_blocks, orbital_mask
 from elphant.models.hamiltonians.hamgnn.forward_mode import dual, split
 from elphant.models.hamiltonians.hamgnn.graph import OrbitalGraph
-from elphant.models.hamiltonians.hamgnn.images import PeriodicValues, atom_derivative
+from elphant.models.hamiltonians.hamgnn.images import (
+    AtomDerivative,
+    PeriodicValues,
+    atom_derivative,
+    atom_spin_orbit_derivative,
+)
 from elphant.models.hamiltonians.hamgnn.network import HamGNNNetwork
 from elphant.orbitals.derivatives import EnvironmentDerivative
 from elphant.units import OPENMX_ANGSTROM_PER_BOHR, OPENMX_EV_PER_HARTREE
+
+Integers = NDArray[np.int64]
 
 
 @torch.no_grad()
@@ -59,9 +69,10 @@ def directional_derivative(
 
 
 def environment_derivative(
-    values: PeriodicValues, *, reach: float | None = None, threshold: float = 0.0
-) -> EnvironmentDerivative:
-    """Return the derivatives of H - H0 over all atoms of the cell.
+    values: PeriodicValues, *, reach: float | None = None, threshold: float = 0.0,
+    atoms: Sequence[int] | None = None,
+) -> EnvironmentDerivative:  # fmt: skip
+    """Return the derivatives of H - H0 over the atoms of the cell.
 
     Parameters
     ----------
@@ -70,23 +81,62 @@ def environment_derivative(
         See :func:`atom_derivative`.
     threshold : float, hartree/bohr
         Blocks whose largest element is not above it are left out.
+    atoms : sequence of int, optional
+        Which; all by default.
     """
-    mask = orbital_mask(values.graph.numbers, values.network.settings.n_orbitals)
-    present = [np.flatnonzero(row) for row in mask]
-    moved, pairs, cells, parts = [], [], [], []
-    for atom in range(values.graph.n_atoms):
-        result = atom_derivative(values, atom, reach=reach)
-        large = result.values.abs().flatten(1).amax(dim=1).cpu().numpy() > threshold
+    collected = _Collected(values, threshold)
+    for atom in range(values.graph.n_atoms) if atoms is None else atoms:
+        collected.add(atom_derivative(values, atom, reach=reach))
+    return collected.environment()
+
+
+def spin_orbit_environment_derivative(
+    values: PeriodicValues, momenta: tuple[Blocks, Blocks, Blocks], *, reach: float | None = None,
+    threshold: float = 0.0, atoms: Sequence[int] | None = None,
+) -> tuple[EnvironmentDerivative, EnvironmentDerivative, EnvironmentDerivative]:  # fmt: skip
+    """Return the same for what a network with spin-orbit heads adds, for x, y and z.
+
+    ``momenta`` and what is held: see
+    :func:`~elphant.models.hamiltonians.hamgnn.images.atom_spin_orbit_derivative`.
+    """
+    collected = [_Collected(values, threshold) for _ in range(3)]
+    for atom in range(values.graph.n_atoms) if atoms is None else atoms:
+        found = atom_spin_orbit_derivative(values, atom, momenta, reach=reach)
+        for part, result in zip(collected, found, strict=True):
+            part.add(result)
+    x, y, z = (part.environment() for part in collected)
+    return x, y, z
+
+
+class _Collected:
+    """Blocks above a threshold (hartree/bohr) of one atom after another."""
+
+    def __init__(self, values: PeriodicValues, threshold: float) -> None:
+        mask = orbital_mask(values.graph.numbers, values.network.settings.n_orbitals)
+        self._sizes, self._present = mask.sum(axis=1), [np.flatnonzero(row) for row in mask]
+        self._threshold = threshold
+        self._moved: list[Integers] = [np.empty(0, dtype=np.int64)]
+        self._pairs: list[Integers] = [np.empty((0, 2), dtype=np.int64)]
+        self._cells: list[Integers] = [np.empty((0, 2, 3), dtype=np.int64)]
+        self._parts = [np.empty(0)]
+
+    def add(self, result: AtomDerivative) -> None:
+        """Keep the large blocks of an atom."""
+        large = result.values.abs().flatten(1).amax(dim=1).cpu().numpy() > self._threshold
         for k in np.flatnonzero(large):
             i, j = result.pairs[k]
-            block = result.values[k].cpu().numpy()[:, present[i]][:, :, present[j]]
-            parts.append(block.astype(float).ravel())
-        moved.append(np.full(int(large.sum()), atom, dtype=np.int64))
-        pairs.append(result.pairs[large])
-        cells.append(result.cells[large])
-    factor = OPENMX_EV_PER_HARTREE / OPENMX_ANGSTROM_PER_BOHR
-    return EnvironmentDerivative(
-        sizes=mask.sum(axis=1), moved=np.concatenate(moved), pairs=np.concatenate(pairs),
-        cells=np.concatenate(cells),
-        values=factor * np.concatenate(parts) if parts else np.empty(0),
-    )  # fmt: skip
+            block = result.values[k].cpu().numpy()
+            block = block[:, self._present[i]][:, :, self._present[j]]
+            self._parts.append(block.astype(float).ravel())
+        self._moved.append(np.full(int(large.sum()), result.atom, dtype=np.int64))
+        self._pairs.append(result.pairs[large])
+        self._cells.append(result.cells[large])
+
+    def environment(self) -> EnvironmentDerivative:
+        """Return all of them in eV/Å."""
+        factor = OPENMX_EV_PER_HARTREE / OPENMX_ANGSTROM_PER_BOHR
+        return EnvironmentDerivative(
+            sizes=self._sizes, moved=np.concatenate(self._moved),
+            pairs=np.concatenate(self._pairs), cells=np.concatenate(self._cells),
+            values=factor * np.concatenate(self._parts),
+        )  # fmt: skip

@@ -13,6 +13,7 @@ from torch import Tensor
 from elphant.arrays import checked_array
 from elphant.crystal import Crystal
 from elphant.errors import ModelError
+from elphant.orbitals import LatticeMatrix
 from elphant.units import OPENMX_ANGSTROM_PER_BOHR
 
 Array = NDArray[np.float64]
@@ -77,6 +78,12 @@ class OrbitalGraph:
         """Number of directed pairs."""
         return len(self.cell_shift)
 
+    @property
+    def edge_vectors(self) -> Array:
+        """Vector of each edge, (n_edges, 3) bohr."""
+        start, end = self.edge_index
+        return np.asarray(self.positions[end] + self.cell_shift @ self.cell - self.positions[start])
+
     def vectors(self, positions: Tensor) -> Tensor:
         """Return the vector of each edge for atoms at ``positions`` (n_atoms, 3), bohr."""
         shift = torch.from_numpy(self.cell_shift @ self.cell).to(positions)
@@ -113,6 +120,19 @@ def orbital_graph(crystal: Crystal, radii: dict[str, float]) -> OrbitalGraph:
     return OrbitalGraph(
         numbers=np.asarray(crystal.numbers, dtype=np.int64), positions=positions, cell=cell,
         edge_index=edge_index, cell_shift=shifts, inverse=inverse_edges(edge_index, shifts),
+    )  # fmt: skip
+
+
+def pattern_graph(crystal: Crystal, pattern: LatticeMatrix) -> OrbitalGraph:
+    """Return the graph whose edges are the blocks of a matrix, those of single atoms excluded."""
+    own = (pattern.pairs[:, 0] == pattern.pairs[:, 1]) & ~pattern.cells.any(axis=1)
+    edge_index, cell_shift = pattern.pairs[~own].T, pattern.cells[~own]
+    return OrbitalGraph(
+        numbers=np.asarray(crystal.numbers, dtype=np.int64),
+        positions=np.asarray(crystal.positions) / OPENMX_ANGSTROM_PER_BOHR,
+        cell=np.asarray(crystal.lattice) / OPENMX_ANGSTROM_PER_BOHR,
+        edge_index=edge_index, cell_shift=cell_shift,
+        inverse=inverse_edges(edge_index, cell_shift),
     )  # fmt: skip
 
 

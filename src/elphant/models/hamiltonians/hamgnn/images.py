@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elphant.models.hamiltonians.hamgnn.blocks import assemble, orbital_mask
+from elphant.models.hamiltonians.hamgnn.blocks import (
+    Blocks,
+    assemble,
+    coupling_strengths,
+    orbital_mask,
+)
 from elphant.models.hamiltonians.hamgnn.forward_mode import dual, dual_geometry, pushed, split
 from elphant.models.hamiltonians.hamgnn.geometry import EdgeGeometry
 from elphant.models.hamiltonians.hamgnn.graph import OrbitalGraph
@@ -164,7 +169,41 @@ def atom_derivative(
         Displacements in place of those along x, y and z.
     """
     along = np.eye(3) if directions is None else np.asarray(directions, dtype=float)
-    return _Propagation(values, atom, reach, along).run()
+    moving = _Propagation(values, atom, reach, along)
+    return moving.blocks(moving.run())
+
+
+@torch.no_grad()
+def atom_spin_orbit_derivative(
+    values: PeriodicValues, atom: int, momenta: tuple[Blocks, Blocks, Blocks], *,
+    reach: float | None = None,
+) -> tuple[AtomDerivative, AtomDerivative, AtomDerivative]:  # fmt: skip
+    r"""Return :math:`A(\partial\bar\xi\, M_\alpha)`, that of spin-orbit coupling for x, y, z.
+
+    The matrices M are held; what their own change does depends on the bond alone.
+
+    Parameters
+    ----------
+    values : PeriodicValues
+        Of a network with spin-orbit heads.
+    atom : int
+    momenta : three Blocks
+        See :func:`~elphant.models.hamiltonians.hamgnn.blocks.spin_orbit_blocks`.
+    reach : float, bohr, optional
+        See :func:`atom_derivative`.
+    """
+    moving = _Propagation(values, atom, reach, np.eye(3))
+    return moving.spin_orbit_blocks(moving.run(), momenta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Reached:
+    """Images of atoms and edges after the last layer, with their tangents."""
+
+    nodes: _Images
+    node_tangents: Tangents
+    edges: _Images
+    edge_tangents: Tangents
 
 
 class _Propagation:
@@ -214,8 +253,8 @@ class _Propagation:
                 frames=tuple(split(part)[1] for part in moving.frames),
             )
 
-    def run(self) -> AtomDerivative:
-        """Return the derivative of all blocks that change."""
+    def run(self) -> _Reached:
+        """Return the tangents after the last layer."""
         nodes = _Images(np.empty((0, 4), dtype=np.int64))
         edges = self.touched
         node_tangents: Tangents = [self._empty() for _ in self.axes]
@@ -230,7 +269,9 @@ class _Propagation:
             edges, edge_tangents = self._updated_pairs(
                 i, nodes, node_tangents, edges, edge_tangents
             )
-        return self._blocks(nodes, node_tangents, edges, edge_tangents)
+        return _Reached(
+            nodes=nodes, node_tangents=node_tangents, edges=edges, edge_tangents=edge_tangents
+        )
 
     def _empty(self) -> Features:
         return self.network.settings.irreps.zeros(0, self.values.geometry.radial)
@@ -398,57 +439,78 @@ class _Propagation:
         distance = np.linalg.norm(place - graph.positions[self.atom], axis=1)
         return np.asarray(rows[distance <= self.reach])
 
-    def _blocks(
-        self, nodes: _Images, node_tangents: Tangents, edges: _Images, edge_tangents: Tangents
-    ) -> AtomDerivative:
+    def blocks(self, found: _Reached) -> AtomDerivative:
         """Return the derivative of on-site blocks, then of those of the edges."""
-        on_site = self._on_site(nodes, node_tangents)
-        off_site = self._off_site(edges, edge_tangents)
+        n = self.network.settings.n_orbitals
+        parts = [
+            torch.stack([assemble(part, n) for part in heads], dim=1)
+            for heads in self._heads("hamiltonian", found)
+        ]
+        return self._result(found, parts[0], parts[1], 1.0)
+
+    def spin_orbit_blocks(
+        self, found: _Reached, momenta: tuple[Blocks, Blocks, Blocks]
+    ) -> tuple[AtomDerivative, AtomDerivative, AtomDerivative]:
+        """Return the derivative of the three components of spin-orbit coupling."""
+        n = self.network.settings.n_orbitals
+        on_site, off_site = (
+            torch.stack([coupling_strengths(part, n) for part in heads], dim=1)
+            for heads in self._heads("ksi", found)
+        )
+        atoms, edges = (self._tensor(i.rows[:, 0]) for i in (found.nodes, found.edges))
+        x, y, z = (
+            self._result(
+                found,
+                on_site * momentum.on_site.to(on_site)[atoms][:, None],
+                off_site * momentum.off_site.to(off_site)[edges][:, None],
+                -1.0,
+            )
+            for momentum in momenta
+        )
+        return x, y, z
+
+    def _result(
+        self, found: _Reached, on_site: Tensor, off_site: Tensor, sign: float
+    ) -> AtomDerivative:
+        """Return raw blocks with ``sign`` times their transposes, orbitals that exist only."""
+        nodes, edges = found.nodes, found.edges
         first, second = self._ends(edges)
         rows = np.concatenate([nodes.rows, first]), np.concatenate([nodes.rows, second])
+        reverse = edges.rows[:, 1:] + self.graph.cell_shift[edges.rows[:, 0]]
+        back = edges.find(np.column_stack([self.graph.inverse[edges.rows[:, 0]], reverse]))
+        on_site = 0.5 * (on_site + sign * on_site.transpose(2, 3))
+        off_site = 0.5 * (off_site + sign * off_site[self._tensor(back)].transpose(2, 3))
+        mask = orbital_mask(self.graph.numbers, self.network.settings.n_orbitals)
+        bra, ket = (self._tensor(mask[end[:, 0]]).to(on_site) for end in rows)
+        values = torch.cat([on_site, off_site])
         return AtomDerivative(
             atom=self.atom,
             pairs=np.stack([rows[0][:, 0], rows[1][:, 0]], axis=1),
             cells=np.stack([rows[0][:, 1:], rows[1][:, 1:]], axis=1),
             edges=np.concatenate([np.full(len(nodes), -1, dtype=np.int64), edges.rows[:, 0]]),
-            values=torch.cat([on_site, off_site]),
+            values=values * bra[:, None, :, None] * ket[:, None, None, :],
         )
 
-    def _on_site(self, nodes: _Images, tangents: Tangents) -> Tensor:
-        settings = self.network.settings
-        head = self.network.heads["onsite_hamiltonian"]
-        mask = self._tensor(orbital_mask(self.graph.numbers, settings.n_orbitals))
-        atom = self._tensor(nodes.rows[:, 0])
-        value = take(self.values.states[-1].nodes, atom)
-        parts = [assemble(pushed(head, value, part), settings.n_orbitals) for part in tangents]
-        stacked = torch.stack(parts, dim=1)
-        stacked = 0.5 * (stacked + stacked.transpose(2, 3))
-        present = mask[atom].to(stacked)
-        return stacked * present[:, None, :, None] * present[:, None, None, :]
-
-    def _off_site(self, edges: _Images, tangents: Tangents) -> Tensor:
-        settings, values = self.network.settings, self.values
-        head = self.network.heads["offsite_hamiltonian"]
+    def _heads(self, kind: str, found: _Reached) -> tuple[list[Features], list[Features]]:
+        """Return the tangents of what the heads give for atoms and edges, for each direction."""
+        values, edges = self.values, found.edges
+        on_site, off_site = (self.network.heads[f"{site}_{kind}"] for site in ("onsite", "offsite"))
+        at_nodes = take(values.states[-1].nodes, self._tensor(found.nodes.rows[:, 0]))
+        of_nodes = [pushed(on_site, at_nodes, part) for part in found.node_tangents]
         index = self._tensor(edges.rows[:, 0])
-        at_touched = head(take(values.states[-1].edges, self.index))
-        parts = []
+        at_touched = off_site(take(values.states[-1].edges, self.index))
+        of_edges = []
         for axis in self.axes:
             pieces = []
             for low, high in self.network.chunks(len(edges)):
                 value = take(values.states[-1].edges, index[low:high])
-                through = pushed(head, value, window(tangents[axis], low, high))
+                through = pushed(off_site, value, window(found.edge_tangents[axis], low, high))
                 pieces.append(values.geometry.take(index[low:high]).outward(through))
             outward = join(pieces)
             if self.geometry.frames:
                 outward = self._turned(outward, at_touched, edges, axis)
-            parts.append(assemble(outward, settings.n_orbitals))
-        stacked = torch.stack(parts, dim=1)
-        reverse = edges.rows[:, 1:] + self.graph.cell_shift[edges.rows[:, 0]]
-        back = edges.find(np.column_stack([self.graph.inverse[edges.rows[:, 0]], reverse]))
-        stacked = 0.5 * (stacked + stacked[self._tensor(back)].transpose(2, 3))
-        mask = self._tensor(orbital_mask(self.graph.numbers, settings.n_orbitals))
-        first, second = (mask[end[index]].to(stacked) for end in self.network.ends(self.graph))
-        return stacked * first[:, None, :, None] * second[:, None, None, :]
+            of_edges.append(outward)
+        return of_nodes, of_edges
 
 
 def _gather(tangents: Features, selection: Tensor) -> Features:

@@ -5,11 +5,14 @@ r"""The provider ``uni-hamgnn``: H0 and S from OpenMX's tables, and what the net
 Y. Zhong, R. Wang, X. Gong and H. Xiang, arXiv:2504.19586 (2025). No self-consistent cycle is run:
 the network was trained on the difference between H0 and the self-consistent Hamiltonian. Its energy
 zero may be off by a constant in each crystal; differences of energies do not feel it.
+
+With spin-orbit coupling it is a spinor matrix, :math:`H + i \sum_\alpha A_\alpha \sigma_\alpha`,
+whose A come from the nonlocal potential, and from a second network where it is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -19,10 +22,17 @@ import torch
 from numpy.typing import NDArray
 
 from elphant.crystal import Crystal
+from elphant.engine.device import resolve_device
 from elphant.errors import ModelError
 from elphant.models.card import ModelCard
+from elphant.models.hamiltonians.hamgnn.analytic_derivatives import AnalyticDerivatives
 from elphant.models.hamiltonians.hamgnn.blocks import orbital_mask
-from elphant.models.hamiltonians.hamgnn.checkpoint import MODEL_NAME, Checkpoint
+from elphant.models.hamiltonians.hamgnn.checkpoint import (
+    HOW_TO_GET,
+    MODEL_NAME,
+    Checkpoint,
+    NetworkState,
+)
 from elphant.models.hamiltonians.hamgnn.checkpoint_resources import (
     OPENMX_RELEASE,
     load_uni_hamgnn,
@@ -30,18 +40,19 @@ from elphant.models.hamiltonians.hamgnn.checkpoint_resources import (
     origin_flag,
     uni_hamgnn_record,
 )
-from elphant.models.hamiltonians.hamgnn.derivatives import environment_derivative
-from elphant.models.hamiltonians.hamgnn.graph import OrbitalGraph, inverse_edges
-from elphant.models.hamiltonians.hamgnn.images import PeriodicValues
+from elphant.models.hamiltonians.hamgnn.choices import UniHamGNNSettings
+from elphant.models.hamiltonians.hamgnn.graph import OrbitalGraph, pattern_graph
 from elphant.models.hamiltonians.hamgnn.network import HamGNNNetwork
 from elphant.models.hamiltonians.hamgnn.prediction import predict_correction
 from elphant.models.hamiltonians.hamgnn.settings import NetworkSettings
-from elphant.models.hamiltonians.importers.edge_blocks import EdgeList
+from elphant.models.hamiltonians.hamgnn.spin_orbit import (
+    lattice_matrix,
+    network_coupling,
+)
 from elphant.models.hamiltonians.openmx import (
     STANDARD_BASIS,
     OpenMXData,
     OpenMXMatrices,
-    openmx_derivatives,
     openmx_matrices,
     openmx_overlap_derivative,
 )
@@ -54,18 +65,22 @@ from elphant.orbitals import (
     TabulatedRadial,
 )
 from elphant.orbitals.derivatives import (
+    EnvironmentDerivative,
     HamiltonianDerivatives,
     VectorMatrix,
-    added,
-    translation_residual,
 )
+from elphant.orbitals.spin import spinor_basis, spinor_matrix
 from elphant.quality import QualityFlag
+from elphant.store.atomic import sha256_of_file
 from elphant.units import OPENMX_ANGSTROM_PER_BOHR, OPENMX_EV_PER_HARTREE
 
 REFERENCES = ("uni_hamgnn", "hamgnn", "openmx_pao")
 
-#: Largest element (hartree/bohr) of blocks of the network's derivative that are left out.
-DERIVATIVE_THRESHOLD = 1e-7
+#: eV/Å of one hartree per bohr.
+FORCE_UNIT = OPENMX_EV_PER_HARTREE / OPENMX_ANGSTROM_PER_BOHR
+
+Environments = tuple[EnvironmentDerivative, EnvironmentDerivative, EnvironmentDerivative]
+Mask = NDArray[np.bool_]
 
 
 class UniHamGNNProvider:
@@ -82,17 +97,17 @@ class UniHamGNNProvider:
     basis : mapping of str to str, optional
         Orbital tables of elements, as ``{"Si": "Si7.0-s2p2d1"}``; the network was trained with
         :data:`~elphant.models.hamiltonians.openmx.STANDARD_BASIS`, which is the default.
-    dtype : dtype
-        In which the network runs.
-    reach : float, bohr, optional
-        Atoms farther from the moved one than this keep their features in derivatives.
-    threshold : float, hartree/bohr
-        Blocks of the network's derivative that are smaller are left out.
+    settings : UniHamGNNSettings, optional
+    memory_gb : float, optional
+        Derivatives that are expected to need more are refused.
 
     Raises
     ------
     ModelError
-        If no networks or no tables were added, or they are not there any more.
+        If no networks or no tables were added, or they are not there any more; or if the second
+        network is asked for and there is none.
+    DependencyError
+        If the device is not available.
     """
 
     def __init__(
@@ -101,15 +116,16 @@ class UniHamGNNProvider:
         data: OpenMXData | None = None,
         *,
         basis: Mapping[str, str] | None = None,
-        dtype: torch.dtype = torch.float64,
-        reach: float | None = None,
-        threshold: float = DERIVATIVE_THRESHOLD,
+        settings: UniHamGNNSettings | None = None,
+        memory_gb: float | None = None,
     ) -> None:
         self._given = checkpoint
         self._record = None if checkpoint else uni_hamgnn_record()
         self.data = data or OpenMXData(openmx_tables().path)
-        self.basis, self.dtype = dict(basis or {}), dtype
-        self.reach, self.threshold = reach, threshold
+        self.basis, self.settings = dict(basis or {}), settings or UniHamGNNSettings()
+        self._memory_gb = memory_gb
+        self._device = resolve_device(self.settings.device)
+        self._require_second_network()
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -119,21 +135,52 @@ class UniHamGNNProvider:
     @cached_property
     def network(self) -> HamGNNNetwork:
         """The network without spin-orbit coupling, ready to run."""
-        state = self.checkpoint.nonsoc
-        settings = NetworkSettings.from_config(state.config, spin_orbit=False)
-        return HamGNNNetwork.from_state(settings, state.tensors, dtype=self.dtype)
+        return self._prepared(self.checkpoint.nonsoc, spin_orbit=False)
+
+    @cached_property
+    def second_network(self) -> HamGNNNetwork:
+        """The network of spin-orbit coupling, ready to run."""
+        state = self.checkpoint.soc
+        assert state is not None
+        return self._prepared(state, spin_orbit=True)
+
+    def _prepared(self, state: NetworkState, *, spin_orbit: bool) -> HamGNNNetwork:
+        settings = NetworkSettings.from_config(state.config, spin_orbit=spin_orbit)
+        dtype = {"float64": torch.float64, "float32": torch.float32}[self.settings.dtype]
+        return HamGNNNetwork.from_state(settings, state.tensors, dtype=dtype, device=self._device)
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What determines the numbers, without reading weights."""
+    def has_spin(self) -> bool:
+        """Whether Hamiltonians are spinor matrices."""
+        return self.settings.spin_orbit != "none"
+
+    def identity(self, symbols: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what determines the numbers, without reading weights.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Elements of the crystal, whose tables are digested.
+
+        Raises
+        ------
+        ModelError
+            If a table of one of them is missing.
+        """
         source = (
             self._record["source"]["sha256"]
             if self._record is not None
             else self.checkpoint.source.sha256
         )
+        bases = {**STANDARD_BASIS, **self.basis}
+        files = {
+            file.name: sha256_of_file(file)
+            for symbol in sorted(set(symbols) & set(bases))
+            for file in self.data.files(symbol, bases[symbol])
+        }
         return {
-            "network_sha256": source, "tables": OPENMX_RELEASE, "basis": self.basis,
-            "dtype": _name(self.dtype), "reach": self.reach, "threshold": self.threshold,
+            "network_sha256": source, "tables": OPENMX_RELEASE, "tables_sha256": files,
+            "basis": self.basis, **self.settings.identity(),
         }  # fmt: skip
 
     @property
@@ -148,21 +195,22 @@ class UniHamGNNProvider:
             licence=f"{source.licence} (networks); GPL-3.0 (OpenMX tables)",
             elements=tuple(self.elements),
             sha256=source.sha256,
-            dtype=_name(self.dtype),
+            dtype=self.settings.dtype,
             cutoff=cutoff,
             receptive_field=settings.n_layers * cutoff,
             references=REFERENCES,
             source=source.origin,
             notes="No self-consistent cycle: a network adds what it would change. Energies have "
-            "no common zero between crystals.",
+            f"no common zero between crystals. {self._choices}",
         )
 
     @property
     def capabilities(self) -> HamiltonianCapabilities:
-        """Analytic derivatives of H and S, and the functions of the tables."""
+        """Analytic derivatives of H and S, the functions of the tables, spin-orbit coupling."""
         return HamiltonianCapabilities(
-            overlap_derivatives=True, hamiltonian_derivatives=True, basis_functions=True
-        )
+            overlap_derivatives=True, hamiltonian_derivatives=True, basis_functions=True,
+            spin_orbit=True,
+        )  # fmt: skip
 
     @property
     def elements(self) -> list[str]:
@@ -178,23 +226,51 @@ class UniHamGNNProvider:
             If an element is not covered, a table is missing or unusable, or atoms coincide.
         """
         self._require_covered(crystal)
-        matrices = openmx_matrices(crystal, self.data, basis=self._basis_of(crystal))
-        correction = self._correction(crystal, matrices)
-        h0 = matrices.h0
+        matrices = openmx_matrices(
+            crystal, self.data, basis=self._basis_of(crystal), spin_orbit=self.has_spin
+        )
+        graph = pattern_graph(crystal, matrices.overlap)
+        mask = self._require_shells(crystal, matrices.basis.sizes)
+        correction = lattice_matrix(
+            predict_correction(self.network, graph), graph, mask, OPENMX_EV_PER_HARTREE
+        )
+        hamiltonian = matrices.h0.with_values(matrices.h0.values + correction.values)
+        basis, overlap = _with_functions(matrices), matrices.overlap
+        details = self._details(matrices, correction)
+        if self.has_spin:
+            hamiltonian, strength = self._with_spin(hamiltonian, matrices, graph, mask)
+            basis, overlap = spinor_basis(basis), spinor_matrix(overlap)
+            details |= strength
         return LocalOrbitalHamiltonian(
             crystal=crystal,
-            basis=_with_functions(matrices),
-            hamiltonian=h0.with_values(h0.values + correction.values),
-            overlap=matrices.overlap,
+            basis=basis,
+            hamiltonian=hamiltonian,
+            overlap=overlap,
             n_electrons=matrices.n_electrons,
             origin=HamiltonianOrigin(
                 provider=MODEL_NAME,
                 level_of_theory=self._level_of_theory,
                 self_consistent=False,
-                details=self._details(matrices, correction),
+                details=details,
                 references=REFERENCES,
             ),
         )
+
+    def _with_spin(
+        self, scalar: LatticeMatrix, matrices: OpenMXMatrices, graph: OrbitalGraph, mask: Mask
+    ) -> tuple[LatticeMatrix, dict[str, float]]:
+        """Return the spinor Hamiltonian, and its largest spin-orbit elements, eV."""
+        parts = matrices.spin_orbit
+        assert parts is not None
+        coupling = parts.coupling
+        largest = {"largest_spin_orbit_eV": _largest(coupling)}
+        if self.settings.spin_orbit == "pseudopotential":
+            change = parts.average.values - matrices.nonlocal_.values
+            return spinor_matrix(scalar.with_values(scalar.values + change), coupling), largest
+        extra = network_coupling(self.second_network, graph, matrices.angular_momentum, mask)
+        largest["largest_spin_orbit_of_network_eV"] = _largest(extra)
+        x, y, z = (a.with_values(a.values + b.values) for a, b in zip(coupling, extra, strict=True))
+        return spinor_matrix(scalar, (x, y, z)), largest
 
     def overlap_derivative(self, crystal: Crystal) -> VectorMatrix:
         r"""Return :math:`\langle \partial_\alpha i\,0 | j\,R \rangle`, Å⁻¹.
@@ -205,10 +281,11 @@ class UniHamGNNProvider:
             As :meth:`predict`.
         """
         self._require_covered(crystal)
-        return openmx_overlap_derivative(crystal, self.data, basis=self._basis_of(crystal))
+        found = openmx_overlap_derivative(crystal, self.data, basis=self._basis_of(crystal))
+        return self._between_spinors(found)
 
     def derivatives(self, crystal: Crystal) -> HamiltonianDerivatives:
-        """Return the derivatives of H and S: of S and H0 by formula, of the network exactly.
+        """Return the derivatives of H and S: of S and H0 by formula, of the networks exactly.
 
         The list of pairs is that of the crystal at rest.
 
@@ -216,37 +293,51 @@ class UniHamGNNProvider:
         ------
         ModelError
             As :meth:`predict`.
+        ResourceError
+            If they are expected not to fit into the memory.
         """
         self._require_covered(crystal)
-        of_tables = openmx_derivatives(crystal, self.data, basis=self._basis_of(crystal))
-        assert of_tables.overlap is not None
-        assert of_tables.environment is not None
-        graph = pattern_graph(crystal, of_tables.overlap[0])
-        self._require_shells(crystal, of_tables.sizes)
-        of_network = environment_derivative(
-            PeriodicValues.of(self.network, graph), reach=self.reach, threshold=self.threshold
+        species = self.data.tables(crystal.symbols, self._basis_of(crystal)).species
+        sizes = np.array([len(species[symbol].labels) for symbol in crystal.symbols])
+        mask = self._require_shells(crystal, sizes)
+        work = AnalyticDerivatives(
+            crystal=crystal, data=self.data, basis=self._basis_of(crystal), mask=mask,
+            settings=self.settings, network=self.network,
+            second_network=self.second_network if self.settings.spin_orbit == "network" else None,
+            memory_gb=self._memory_gb,
+        )  # fmt: skip
+        found = work.hamiltonian()
+        return replace(
+            found, details=found.details | {"network_sha256": self.checkpoint.source.sha256}
         )
-        # What the threshold takes away must not break the sum rule.
-        of_network, residual = translation_residual(of_network)
-        return HamiltonianDerivatives(
-            sizes=of_tables.sizes,
-            overlap=of_tables.overlap,
-            two_centre=of_tables.two_centre,
-            environment=added([of_tables.environment, of_network]),
-            details={
-                "method": "tables of OpenMX and the network, analytic",
-                "reach_bohr": self.reach,
-                "threshold_hartree_per_bohr": self.threshold,
-                "translation_residual_network": residual,
-                "network_sha256": self.checkpoint.source.sha256,
-            },
+
+    def _between_spinors(self, matrix: VectorMatrix) -> VectorMatrix:
+        if not self.has_spin:
+            return matrix
+        x, y, z = (spinor_matrix(part) for part in matrix)
+        return x, y, z
+
+    @property
+    def _choices(self) -> str:
+        """Choices in words, for the card."""
+        chosen = self.settings
+        spin = {
+            "none": "No spin-orbit coupling",
+            "pseudopotential": "Spin-orbit coupling of the pseudopotentials",
+            "network": "Spin-orbit coupling of pseudopotentials and second network",
+        }[chosen.spin_orbit]
+        reach = "all atoms" if chosen.reach is None else f"atoms within {chosen.reach:g} Å"
+        return (
+            f"{spin}; derivatives of the network over {reach}, blocks above "
+            f"{chosen.threshold:g} eV/Å."
         )
 
     @property
     def _level_of_theory(self) -> str:
         source = self.checkpoint.source
         networks = source.title if source.known else f"networks of {source.file} (unknown origin)"
-        return f"PBE, OpenMX orbitals DFT_DATA19; {networks}"
+        spin = ", spin-orbit coupling" if self.has_spin else ""
+        return f"PBE{spin}, OpenMX orbitals DFT_DATA19; {networks}"
 
     def _details(self, matrices: OpenMXMatrices, correction: LatticeMatrix) -> dict[str, Any]:
         source = self.checkpoint.source
@@ -255,12 +346,12 @@ class UniHamGNNProvider:
             "network": {
                 "file": source.file, "sha256": source.sha256, "published": source.known,
                 "title": source.title, "origin": source.origin, "licence": source.licence,
-                "dtype": _name(self.dtype),
+                "dtype": self.settings.dtype,
             },
             "tables": matrices.details(),
             "ionic_charges": [float(species[symbol].n_electrons) for symbol in symbols],
             "largest_correction_eV": float(np.abs(correction.values).max(initial=0.0)),
-            "spin_orbit": False,
+            "spin_orbit": self.settings.spin_orbit,
             "notes": list(self.checkpoint.notes),
             "flags": [flag.to_dict() for flag in self._flags()],
         }  # fmt: skip
@@ -276,23 +367,22 @@ class UniHamGNNProvider:
             ),
         ]
 
-    def _correction(self, crystal: Crystal, matrices: OpenMXMatrices) -> LatticeMatrix:
-        """Return what the network adds, eV, with the blocks of H0."""
-        graph = pattern_graph(crystal, matrices.overlap)
-        mask = self._require_shells(crystal, matrices.basis.sizes)
-        blocks = predict_correction(self.network, graph)
-        edges = EdgeList(
-            orbitals=tuple(np.flatnonzero(row) for row in mask),
-            edge_index=graph.edge_index, cell_shift=graph.cell_shift,
-        )  # fmt: skip
-        on_site, off_site = (
-            OPENMX_EV_PER_HARTREE * part.cpu().double().numpy()
-            for part in (blocks.on_site, blocks.off_site)
-        )
-        return edges.matrix(on_site, off_site)
-
     def _basis_of(self, crystal: Crystal) -> dict[str, str]:
         return {s: name for s, name in self.basis.items() if s in crystal.symbols}
+
+    def _require_second_network(self) -> None:
+        if self.settings.spin_orbit != "network":
+            return
+        if self._record is not None:
+            there = "soc" in self._record["networks"]
+        else:
+            there = self.checkpoint.soc is not None
+        if not there:
+            raise ModelError(
+                "the checkpoint that was added has no network of spin-orbit coupling.",
+                "hamiltonian.spin_orbit=network takes what a second network adds.",
+                f"Use pseudopotential, which needs none, or another checkpoint. {HOW_TO_GET}",
+            )
 
     def _require_covered(self, crystal: Crystal) -> None:
         known = self.elements
@@ -326,19 +416,6 @@ class UniHamGNNProvider:
         return mask
 
 
-def pattern_graph(crystal: Crystal, pattern: LatticeMatrix) -> OrbitalGraph:
-    """Return the graph whose edges are the blocks of a matrix, those of single atoms excluded."""
-    own = (pattern.pairs[:, 0] == pattern.pairs[:, 1]) & ~pattern.cells.any(axis=1)
-    edge_index, cell_shift = pattern.pairs[~own].T, pattern.cells[~own]
-    return OrbitalGraph(
-        numbers=np.asarray(crystal.numbers, dtype=np.int64),
-        positions=np.asarray(crystal.positions) / OPENMX_ANGSTROM_PER_BOHR,
-        cell=np.asarray(crystal.lattice) / OPENMX_ANGSTROM_PER_BOHR,
-        edge_index=edge_index, cell_shift=cell_shift,
-        inverse=inverse_edges(edge_index, cell_shift),
-    )  # fmt: skip
-
-
 def _with_functions(matrices: OpenMXMatrices) -> OrbitalBasis:
     """Return the basis with the radial functions of the tables, in Å."""
     index: dict[tuple[str, int, int], int] = {}
@@ -360,5 +437,5 @@ def _with_functions(matrices: OpenMXMatrices) -> OrbitalBasis:
     )
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _largest(parts: VectorMatrix) -> float:
+    return max(float(np.abs(part.values).max(initial=0.0)) for part in parts)

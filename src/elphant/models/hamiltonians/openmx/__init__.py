@@ -2,8 +2,10 @@
 
 from elphant.models.hamiltonians.openmx.database import STANDARD_BASIS, OpenMXData
 from elphant.models.hamiltonians.openmx.derivatives import (
+    SpinOrbitDerivatives,
     openmx_derivatives,
     openmx_overlap_derivative,
+    openmx_spin_orbit_derivatives,
 )
 from elphant.models.hamiltonians.openmx.matrices import (
     OpenMXMatrices,
@@ -17,8 +19,10 @@ __all__ = [
     "OpenMXData",
     "OpenMXMatrices",
     "OpenMXSpecies",
+    "SpinOrbitDerivatives",
     "SpinOrbitParts",
     "openmx_derivatives",
     "openmx_matrices",
     "openmx_overlap_derivative",
+    "openmx_spin_orbit_derivatives",
 ]

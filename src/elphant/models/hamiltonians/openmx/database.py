@@ -130,13 +130,24 @@ class OpenMXData:
             self._tables[key] = IntegralTables(species)
         return self._tables[key]
 
+    def files(self, symbol: str, basis: str) -> tuple[Path, Path]:
+        """Return the files of orbitals and pseudopotential of a basis, without reading them.
+
+        Raises
+        ------
+        ModelError
+            If the basis name is wrong, or a file is missing.
+        """
+        stem, _ = _parsed(symbol, basis)
+        return (
+            self._file("PAO", f"{stem}.pao", symbol, rf"{symbol}\d.*\.pao"),
+            self._file("VPS", f"{_vps_name(symbol, stem)}.vps", symbol, rf"{symbol}_.*\.vps"),
+        )
+
     def _read(self, symbol: str, basis: str) -> OpenMXSpecies:
         stem, shells = _parsed(symbol, basis)
-        # Hard and soft variants (a letter after the radius) have pseudopotentials of their own.
-        variant = stem.removeprefix(symbol).lstrip("0123456789.")
-        vps_name = f"{symbol}_{FUNCTIONAL}{RELEASE}{variant}"
-        pao_path = self._file("PAO", f"{stem}.pao", symbol, rf"{symbol}\d.*\.pao")
-        vps_path = self._file("VPS", f"{vps_name}.vps", symbol, rf"{symbol}_.*\.vps")
+        vps_name = _vps_name(symbol, stem)
+        pao_path, vps_path = self.files(symbol, basis)
         pao, vps = read_pao(pao_path), read_vps(vps_path)
         for path, number in ((pao_path, pao.number), (vps_path, vps.number)):
             if symbols_of(np.array([number]))[0] != symbol:
@@ -189,6 +200,12 @@ def _parsed(symbol: str, basis: str) -> tuple[str, tuple[tuple[int, int], ...]]:
     if not shells or any(a[0] >= b[0] for a, b in pairwise(shells)):
         raise _wrong_basis(symbol, basis, "its shells are not in the order s, p, d, f")
     return found.group(1), tuple(shells)
+
+
+def _vps_name(symbol: str, stem: str) -> str:
+    # Hard and soft variants (a letter after the radius) have pseudopotentials of their own.
+    variant = stem.removeprefix(symbol).lstrip("0123456789.")
+    return f"{symbol}_{FUNCTIONAL}{RELEASE}{variant}"
 
 
 def _wrong_basis(symbol: str, basis: str, reason: str) -> ModelError:

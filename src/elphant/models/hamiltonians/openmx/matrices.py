@@ -10,7 +10,7 @@ B 47, 4238 (1993). Tables and results of OpenMX convert with its own constants: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -119,15 +119,7 @@ class OpenMXMatrices:
 
         L acts on the ket about its own centre.
         """
-        turned = {s: _atom_angular_momentum(entry) for s, entry in self.species.items()}
-        symbols = self.crystal.symbols
-        parts: list[list[Array]] = [[], [], []]
-        for _, j, blocks in self.overlap.groups:
-            values = self.overlap.group_values(blocks)
-            for axis in range(3):
-                parts[axis].append((values @ turned[symbols[j]][axis]).ravel())
-        x, y, z = (self.overlap.with_values(np.concatenate(part)) for part in parts)
-        return x, y, z
+        return momentum_of_kets(self.overlap, self.crystal.symbols, self.species)
 
     def details(self) -> dict[str, Any]:
         """Return what the numbers come from: plain JSON."""
@@ -174,7 +166,7 @@ def openmx_matrices(
     if spin_orbit:
         average, x, y, z = (
             setup.matrix(part * setup.damping, OPENMX_EV_PER_HARTREE)
-            for part in _spin_orbit_sums(setup)
+            for part in spin_orbit_sums(setup)
         )
         coupled = SpinOrbitParts(average=average, coupling=(x, y, z))
     neutral = setup.damping * neutral + setup.own_potentials()
@@ -346,7 +338,7 @@ def three_centre_sums(setup: Setup) -> tuple[Array, Array]:
     return results[0], results[1]
 
 
-def _spin_orbit_sums(setup: Setup) -> list[Array]:
+def spin_orbit_sums(setup: Setup) -> list[Array]:
     r"""Return flat blocks, without damping, of the mean over j and of A_x, A_y, A_z, Ha.
 
     :math:`\bar V = \sum [(l+1) B_+ + l B_-] / (2l+1)` and
@@ -358,7 +350,7 @@ def _spin_orbit_sums(setup: Setup) -> list[Array]:
         products: list[Array | float] = [0.0] * 4
         for kind, sign in (("plus", 1.0), ("minus", -1.0)):
             b = images.overlaps(setup.tables, kind, symbol)
-            weights = _spin_orbit_weights(setup.tables.species[symbol], kind)
+            weights = spin_orbit_weights(setup.tables.species[symbol], kind)
             products[0] = products[0] + (b * weights[0]) @ b.T
             for axis in range(3):
                 products[axis + 1] = products[axis + 1] + sign * (b @ weights[1][axis]) @ b.T
@@ -367,8 +359,11 @@ def _spin_orbit_sums(setup: Setup) -> list[Array]:
     return results
 
 
-def _spin_orbit_weights(species: OpenMXSpecies, kind: str) -> tuple[Array, Array]:
-    """Return weights of projectors in the mean, (n,), and E M / (2l+1), (3, n, n)."""
+def spin_orbit_weights(species: OpenMXSpecies, kind: str) -> tuple[Array, Array]:
+    """Return weights of projectors in the mean, (n,), and E M / (2l+1), (3, n, n), Ha.
+
+    ``kind`` is "plus" or "minus".
+    """
     strengths = species.nonlocal_strengths(kind)
     mean, coupling = np.empty_like(strengths), np.zeros((3, len(strengths), len(strengths)))
     start = 0
@@ -408,6 +403,20 @@ def add_products(
             for product, target in products:
                 part = product[rows][:, columns[kept]].transpose(1, 0, 2)
                 setup.scatter(target, index[where][kept], part)
+
+
+def momentum_of_kets(
+    matrix: LatticeMatrix, symbols: Sequence[str], species: Mapping[str, OpenMXSpecies]
+) -> VectorMatrix:
+    """Return a real matrix times M of the ket's own orbitals, for x, y and z."""
+    turned = {symbol: _atom_angular_momentum(entry) for symbol, entry in species.items()}
+    parts: list[list[Array]] = [[], [], []]
+    for _, j, blocks in matrix.groups:
+        values = matrix.group_values(blocks)
+        for axis in range(3):
+            parts[axis].append((values @ turned[symbols[j]][axis]).ravel())
+    x, y, z = (matrix.with_values(np.concatenate(part)) for part in parts)
+    return x, y, z
 
 
 def _atom_angular_momentum(species: OpenMXSpecies) -> Array:
