@@ -10,7 +10,7 @@ from ase.build import bulk
 
 from elphant.crystal import Crystal
 from elphant.crystal.io import from_ase
-from elphant.errors import StoreError
+from elphant.errors import ResourceError, StoreError
 from elphant.models.dielectric.dielectric_data import DielectricData
 from elphant.phonon.adapters import shengbte_files
 from elphant.phonon.adapters.cluster_adapter import (
@@ -225,3 +225,26 @@ def test_a_missing_second_order_is_an_error(orthorhombic, tmp_path):
     (tmp_path / "FORCE_CONSTANTS_2ND").unlink()
     with pytest.raises(StoreError, match="FORCE_CONSTANTS_2ND"):
         load_force_constants(tmp_path)
+
+
+def test_files_of_gigabytes_are_refused(tmp_path):
+    """Five by five hexagonal cells are periodic after fifteen rhombohedral vectors."""
+    cell = Crystal(
+        lattice=rhombohedral_lattice(3.64, 17.67),
+        fractional=np.array([[0.0, 0.0, 0.0], [0.2578] * 3, [0.7422] * 3]),
+        numbers=[12, 17, 17],
+    )
+    matrix = np.array([[5, -5, 0], [0, 5, -5], [1, 1, 1]]).T
+    constants = ForceConstants(
+        unitcell=cell, supercell_matrix_second=matrix, primitive_matrix=np.eye(3),
+        second=np.zeros((3, 225, 3, 3)),
+    )  # fmt: skip
+    with pytest.raises(ResourceError, match=r"supercell of 15x15x15 primitive cells \(10125 atoms"):
+        write_shengbte_files(constants, tmp_path / "shengbte")
+    assert not (tmp_path / "shengbte").exists()
+
+
+def rhombohedral_lattice(a, c):
+    """Return the obverse primitive vectors of a hexagonal cell with lengths a and c."""
+    x, y = a / 2.0, a / (2.0 * np.sqrt(3.0))
+    return np.array([[x, y, c / 3.0], [-x, y, c / 3.0], [0.0, -2.0 * y, c / 3.0]])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elphant.errors import ResourceError
 from elphant.models.dielectric.born import write_born
 from elphant.phonon.adapters.export_files import write_exchange
 from elphant.phonon.adapters.shengbte_files import write_shengbte_files
@@ -18,6 +20,8 @@ from elphant.tensors import matrix_to_voigt
 if TYPE_CHECKING:
     from elphant.workflow.phonons import PhononPart
     from elphant.workflow.results import FinishedRun
+
+logger = logging.getLogger(__name__)
 
 VOIGT_NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 
@@ -35,7 +39,11 @@ def write_exchange_files(directory: RunDirectory, run: FinishedRun) -> None:
         if run.phonons:
             constants = run.phonons.force_constants.force_constants
             write_exchange(folder, constants, run.phonons.ladder.reference_results())
-            write_shengbte_files(constants, folder / "shengbte")
+            try:
+                write_shengbte_files(constants, folder / "shengbte")
+            except ResourceError as error:
+                # They serve other programs: the run is complete without them.
+                logger.warning("%s", error.text())
         if run.electrons:
             from elphant.orbitals.hamiltonian_file import write_hamiltonian
 

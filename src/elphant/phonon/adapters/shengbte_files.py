@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from elphant.crystal import Crystal
 from elphant.crystal.elements import numbers_of
-from elphant.errors import StoreError
+from elphant.errors import ResourceError, StoreError
 from elphant.models.dielectric.dielectric_data import DielectricData
 from elphant.phonon.adapters.cluster_adapter import supercell_to_clusters, third_order_clusters
 from elphant.phonon.adapters.import_sources import ImportSource, open_text
@@ -42,6 +42,9 @@ Array = NDArray[np.float64]
 
 #: File of each order.
 FILES = {2: "FORCE_CONSTANTS_2ND", 3: "FORCE_CONSTANTS_3RD", 4: "FORCE_CONSTANTS_4TH"}
+
+#: Bytes of a pair of atoms in the file of second order, and the largest file that is written.
+PAIR_BYTES, LARGEST_FILE = 220.0, 5e8
 
 #: Distance (Å) by which a lattice translation in a file may miss the lattice.
 LATTICE_TOLERANCE = 1e-2
@@ -64,14 +67,21 @@ def write_shengbte_files(force_constants: ForceConstants, folder: str | Path) ->
     tuple of Path
         ``CONTROL``, ``FORCE_CONSTANTS_2ND`` and, if present, ``FORCE_CONSTANTS_3RD`` and
         ``FORCE_CONSTANTS_4TH``.
+
+    Raises
+    ------
+    ResourceError
+        If the second order of that supercell would be a file of gigabytes: the smallest diagonal
+        one around a supercell with general rows can be a hundred times larger.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     phonopy = phonopy_from(force_constants)
     crystal = replace(
         from_phonopy_atoms(phonopy.primitive), fractional=primitive_positions(phonopy.primitive)
     )
     multiples = _diagonal_supercell(force_constants)
+    _require_small_file(crystal.n_atoms, multiples)
+    folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "CONTROL", folder / FILES[2]]
     with _replacing(written[0]) as file:
         file.write(_control(force_constants, phonopy, crystal, multiples))
@@ -107,6 +117,18 @@ def _diagonal_supercell(force_constants: ForceConstants) -> NDArray[np.int64]:
         whole = (np.abs(multiples - np.round(multiples)) < 1e-6).all(axis=1)
         result.append(int(np.argmax(whole)) + 1)
     return np.array(result, dtype=np.int64)
+
+
+def _require_small_file(n_primitive: int, multiples: NDArray[np.int64]) -> None:
+    n_atoms = n_primitive * int(np.prod(multiples))
+    size = PAIR_BYTES * float(n_atoms) ** 2
+    if size > LARGEST_FILE:
+        raise ResourceError(
+            f"the files of ShengBTE were not written: {FILES[2]} would have {size / 1e9:.1f} GB.",
+            f"It needs a supercell of {'x'.join(map(str, multiples.tolist()))} primitive cells "
+            f"({n_atoms} atoms), because that of the calculation is no diagonal one.",
+            "phonopy's files hold the same constants.",
+        )
 
 
 def _write_second(file: Any, second: SparseForceConstants, multiples: NDArray[np.int64]) -> None:
