@@ -76,6 +76,18 @@ def test_bands_and_mobility(elphant, capsys):
 
 
 @pytest.mark.slow
+def test_charges_and_permittivity(elphant):
+    """With the dipoles inside atoms the oscillator strengths and the charges make sense."""
+    assert elphant("dielectric", *CALL) == 0
+    found = results()
+    charges = np.array(found["dielectric"]["born_charges"])
+    assert charges[0, 0, 0] == pytest.approx(1.0, abs=0.1)
+    np.testing.assert_allclose(charges[0], charges[0, 0, 0] * np.eye(3), atol=1e-6)
+    flags = {flag["name"]: flag for flag in found["quality"]}
+    assert flags["intra_atomic_dipoles"]["severity"] == "info"
+
+
+@pytest.mark.slow
 def test_spin_orbit_coupling_from_bands_to_mobility(elphant):
     """Spinor states, twice as many; the split valence band; rates among all of them."""
     chosen = ("hamiltonian.spin_orbit=network", "hamiltonian.reach=5")

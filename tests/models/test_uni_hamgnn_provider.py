@@ -117,6 +117,10 @@ def test_a_hamiltonian_from_files(provider):
     details = result.origin.details
     assert added == pytest.approx(details["largest_correction_eV"])
     assert added > 1e-3
+    assert result.position is not None
+    # s and p of one atom, in OpenMX's order x, y, z.
+    own = [matrix.block(0)[0, 4:7] for matrix in result.position]
+    assert np.abs(np.diag(own)).min() > 0.01
     energies = band_energies(result, [[0, 0, 0], [0.1, 0.2, 0.3]])
     assert energies.shape == (2, 26)
     assert np.isfinite(energies).all()

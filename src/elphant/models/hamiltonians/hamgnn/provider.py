@@ -55,6 +55,7 @@ from elphant.models.hamiltonians.openmx import (
     OpenMXMatrices,
     openmx_matrices,
     openmx_overlap_derivative,
+    openmx_position,
 )
 from elphant.models.hamiltonians.protocol import HamiltonianCapabilities
 from elphant.orbitals import (
@@ -209,7 +210,7 @@ class UniHamGNNProvider:
         """Analytic derivatives of H and S, the functions of the tables, spin-orbit coupling."""
         return HamiltonianCapabilities(
             overlap_derivatives=True, hamiltonian_derivatives=True, basis_functions=True,
-            spin_orbit=True,
+            spin_orbit=True, position_matrix=True,
         )  # fmt: skip
 
     @property
@@ -247,6 +248,9 @@ class UniHamGNNProvider:
             hamiltonian=hamiltonian,
             overlap=overlap,
             n_electrons=matrices.n_electrons,
+            position=self._between_spinors(
+                openmx_position(crystal, self.data, basis=self._basis_of(crystal))
+            ),
             origin=HamiltonianOrigin(
                 provider=MODEL_NAME,
                 level_of_theory=self._level_of_theory,

@@ -12,6 +12,7 @@ from elphant.models.hamiltonians.openmx.matrices import (
     SpinOrbitParts,
     openmx_matrices,
 )
+from elphant.models.hamiltonians.openmx.position import openmx_position
 from elphant.models.hamiltonians.openmx.species import OpenMXSpecies
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "openmx_derivatives",
     "openmx_matrices",
     "openmx_overlap_derivative",
+    "openmx_position",
     "openmx_spin_orbit_derivatives",
 ]

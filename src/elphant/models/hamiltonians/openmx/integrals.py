@@ -42,9 +42,10 @@ class IntegralTables:
     def table(self, kind: str, bra: str, ket: str) -> TwoCentreTable:
         """Return the table between two elements.
 
-        ``kind`` is "overlap" or "kinetic"; "mean", "plus" or "minus" for the ket's nonlocal
-        projectors; "neutral" for its projectors of the neutral-atom potential, and "potential" for
-        that potential itself, between orbitals of the bra.
+        ``kind`` is "overlap" or "kinetic"; "position" for r times the ket's orbitals; "mean",
+        "plus" or "minus" for the ket's nonlocal projectors; "neutral" for its projectors of the
+        neutral-atom potential, and "potential" for that potential itself, between orbitals of the
+        bra.
         """
         if (kind, bra, ket) not in self._tables:
             self._make(kind)
@@ -67,6 +68,7 @@ class IntegralTables:
         maker: dict[str, Callable[[OpenMXSpecies, BesselGrid], dict[str, TwoCentreTable]]] = {
             "overlap": partial(self._overlaps, kinetic=False),
             "kinetic": partial(self._overlaps, kinetic=True),
+            "position": self._positions,
             "neutral": self._neutral,
             "potential": self._potentials,
         }
@@ -80,6 +82,12 @@ class IntegralTables:
     ) -> dict[str, TwoCentreTable]:
         return {
             symbol: TwoCentreTable.overlap(bra.orbitals, ket.orbitals, grid, kinetic=kinetic)
+            for symbol, bra in self.species.items()
+        }
+
+    def _positions(self, ket: OpenMXSpecies, grid: BesselGrid) -> dict[str, TwoCentreTable]:
+        return {
+            symbol: TwoCentreTable.overlap(bra.orbitals, ket.orbitals_times_r, grid)
             for symbol, bra in self.species.items()
         }
 

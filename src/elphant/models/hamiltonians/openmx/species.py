@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elphant.models.hamiltonians.importers.openmx import openmx_labels
+from elphant.models.hamiltonians.openmx.angular import gaunt
 from elphant.models.hamiltonians.openmx.neutral_atom import (
     NeutralAtomProjectors,
     neutral_atom_potential,
@@ -84,6 +85,54 @@ class OpenMXSpecies:
     def orbitals_at_gauss(self) -> RadialSet:
         """Transforms of the orbitals at the Gauss-Legendre wave numbers."""
         return self._orbitals_at_wave_numbers(gauss(*K_SPAN)[0])
+
+    @cached_property
+    def _neighbouring_shells(self) -> list[tuple[int, list[int]]]:
+        """Angular momenta of r times the orbitals, and the places in ``shells`` they come from."""
+        found = [
+            (ell, [i for i, (own, _) in enumerate(self.shells) if abs(own - ell) == 1])
+            for ell in range(self.l_max + 2)
+        ]
+        return [(ell, places) for ell, places in found if places]
+
+    @cached_property
+    def orbitals_times_r(self) -> RadialSet:
+        """Transforms of r R(r), bohr, with the angular momenta l ± 1, at the uniform k."""
+        k, _ = trapezoid(*K_SPAN)
+        r, weights = trapezoid(float(self.pao.r[0]), self.cutoff + BEYOND_CUTOFF)
+        on_grid = self._orbitals_at(r).functions
+        return RadialSet(
+            l=tuple(ell for ell, _ in self._neighbouring_shells),
+            functions=tuple(
+                tabulated_transform(
+                    np.concatenate([on_grid[i] * r for i in places]), ell, r, weights
+                )(k)
+                for ell, places in self._neighbouring_shells
+            ),
+        )
+
+    @cached_property
+    def position_components(self) -> Array:
+        r"""Coefficients of r φ about the own centre, (3, n_functions, n_orbitals).
+
+        :math:`r_\alpha \varphi_j = \sum_i \chi_i C_{\alpha ij}` with :attr:`orbitals_times_r` χ.
+        """
+        starts, n_orbitals = [], 0
+        for ell, count in self.shells:
+            starts.append(n_orbitals)
+            n_orbitals += count * (2 * ell + 1)
+        columns = []
+        for ell, places in self._neighbouring_shells:
+            for i in places:
+                own, count = self.shells[i]
+                # Y_1m are y, z, x.
+                angular = np.sqrt(4.0 * np.pi / 3.0) * gaunt(ell, own, 1)[:, :, [2, 0, 1]]
+                for shell in range(count):
+                    part = np.zeros((3, 2 * ell + 1, n_orbitals))
+                    first = starts[i] + shell * (2 * own + 1)
+                    part[:, :, first : first + 2 * own + 1] = angular.transpose(2, 0, 1)
+                    columns.append(part)
+        return np.concatenate(columns, axis=1)
 
     @cached_property
     def nonlocal_momenta(self) -> tuple[int, ...]:
