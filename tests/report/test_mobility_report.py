@@ -392,13 +392,16 @@ def test_methods_and_citations_name_what_was_done(mobility, run, tmp_path):
     assert added == {"ponce2020", "verdi2015", "frohlich1954"}
 
     def other(results):
-        results["carrier_transport"] |= {"vertex": "projected", "impurities": 1e17}
+        results["carrier_transport"] |= {
+            "vertex": "projected", "impurities": 1e17, "quadrupoles": True,
+        }  # fmt: skip
 
     changed = changed_run(mobility, tmp_path / "projected", other)
     assert "[Gunst et al. 2016]" in methods_text(changed)
     assert "Ionised impurities (1 × 10¹⁷ cm⁻³)" in methods_text(changed)
+    assert "dynamical quadrupoles [Brunin et al. 2020]" in methods_text(changed)
     keys = set(cited_keys(changed)) - {"pyscf"}
-    assert {"gunst2016", "brooks1955", "chattopadhyay1981"} <= keys <= set(CITATIONS)
+    assert {"gunst2016", "brooks1955", "chattopadhyay1981", "brunin2020"} <= keys <= set(CITATIONS)
 
 
 def test_impurities_have_a_share_in_table_and_caption(mobility, run, tmp_path):

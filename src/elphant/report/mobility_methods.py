@@ -41,6 +41,7 @@ def mobility_references(run: RunData) -> tuple[str, ...]:
     how = records.carrier_transport or CarrierTransport()
     keys = ["ponce2020"]
     keys += ["verdi2015"] if any(r.part == "polar" for r in records.mobility) else []
+    keys += ["brunin2020"] if how.quadrupoles else []
     keys += ["gunst2016"] if how.vertex == "projected" else []
     keys += ["brooks1955", "chattopadhyay1981"] if how.impurities else []
     keys += ["frohlich1954"] if how.frohlich else []
@@ -73,11 +74,14 @@ def _coupling(run: RunData, how: CarrierTransport) -> list[str]:
         }
         sentences.append(f"{text}{vertex.get(how.vertex or '', '')}.")
     if any(r.part == "polar" for r in run.transport.mobility):
-        text = (
-            "The dipole potential of polar phonons [Verdi and Giustino 2015] was "
-            f"{'' if method == 'none' else 'taken off the derivatives and '}added for every pair "
-            "of states"
-        )
+        potential = "The dipole potential of polar phonons [Verdi and Giustino 2015]"
+        if how.quadrupoles:
+            potential = (
+                "The potential of dipoles [Verdi and Giustino 2015] and dynamical quadrupoles "
+                "[Brunin et al. 2020]"
+            )
+        taken_off = "" if method == "none" else "taken off the derivatives and "
+        text = f"{potential} was {taken_off}added for every pair of states"
         if how.range_parameter:
             text += f", with the range parameter {number(how.range_parameter, 3)} Å⁻¹"
         sentences.append(f"{text}, with Born charges and permittivity ({run.dielectric_source}).")

@@ -132,6 +132,8 @@ class CarrierTransport(Record):
     broadening : str
         How energy is conserved.
     range_parameter : float or None, Å⁻¹
+    quadrupoles : bool or None
+        Whether dynamical quadrupoles were part of the long-range coupling.
     frohlich : mapping
         ``alpha``, ``omega_thz``, ``epsilon_static``.
     derivatives : mapping or None
@@ -150,6 +152,7 @@ class CarrierTransport(Record):
     broadening: str | None = None
     vertex: str | None = None
     range_parameter: float | None = None
+    quadrupoles: bool | None = None
     frohlich: dict[str, Any] | None = None
     derivatives: dict[str, Any] | None = None
     convergence: tuple[Convergence, ...] = ()

@@ -277,6 +277,7 @@ class _Run:
             "mesh": {}, "window_ev": {}, "n_states": {}, "n_pairs": {}, "pair_seconds": {},
             "broadening": self.settings.delta.label, "vertex": self.options.vertex,
             "range_parameter": None if self.long_range is None else derivatives.range_parameter,
+            "quadrupoles": quadrupoles is not None,
             "derivatives": derivatives.record, "convergence": [], "parity": None,
             "range_sensitivity": [], "frohlich": {}, "mrta_variant": self.options.mrta_variant,
             "impurities": self.options.impurities, "screening": self.options.screening,
