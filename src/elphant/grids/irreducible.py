@@ -128,11 +128,13 @@ def irreducible_mesh(
         *(np.arange(n, dtype=dtype) for n in counts[::-1]), sparse=True, indexing="ij"
     )
     operations: list[Integers] = []
+    actions: list[tuple[Integers, Integers]] = []
     for matrix in reciprocal_operations(given, time_reversal=time_reversal):
-        scaled = _on_addresses(matrix, counts, half)
-        if scaled is not None:
+        action = _on_addresses(matrix, counts, half)
+        if action is not None:
             operations.append(matrix)
-            np.minimum(first, _images(whole[::-1], counts, *scaled), out=first)
+            actions.append(action)
+            np.minimum(first, _images(whole[::-1], counts, *action), out=first)
     first = first.ravel()
     irreducible = np.flatnonzero(first == np.arange(n_points))
     place = np.empty(n_points, dtype=np.int64)
@@ -140,10 +142,8 @@ def irreducible_mesh(
     representative = place[first]
     addresses = _addresses(counts)
     operation = np.full(n_points, -1, dtype=np.int64)
-    for number in reversed(range(len(operations))):
-        scaled = _on_addresses(operations[number], counts, half)
-        assert scaled is not None
-        operation[_images(addresses[irreducible].T, counts, *scaled)] = number
+    for number in reversed(range(len(actions))):
+        operation[_images(addresses[irreducible].T, counts, *actions[number])] = number
     if (first[first] != first).any() or (operation < 0).any():
         raise ValueError("the rotations do not form a group")
     points = (addresses + 0.5 * half) / counts

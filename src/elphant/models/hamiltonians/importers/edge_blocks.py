@@ -77,7 +77,7 @@ class EdgeList:
         )
 
 
-def spinor_matrix(
+def matrix_of_spin_blocks(
     up_up: LatticeMatrix, down_down: LatticeMatrix, up_down: LatticeMatrix
 ) -> LatticeMatrix:
     r"""Return the spinor matrix; orbitals of each atom are all spin up, then all spin down.
@@ -112,13 +112,6 @@ def spinor_matrix(
         cells=up_up.cells,
         values=np.concatenate(values).astype(np.complex128),
     )
-
-
-def spin_doubled(matrix: LatticeMatrix) -> LatticeMatrix:
-    """Return a spin-independent matrix (such as S) between spinor orbitals."""
-    zero = matrix.with_values(np.zeros_like(matrix.values))
-    doubled = spinor_matrix(matrix, matrix, zero)
-    return doubled.with_values(doubled.values.real)
 
 
 def basis_of_labels(per_atom: Sequence[Array], *, spinor: bool) -> OrbitalBasis:

@@ -24,8 +24,7 @@ from elphant.errors import ModelError
 from elphant.models.hamiltonians.importers.edge_blocks import (
     EdgeList,
     basis_of_labels,
-    spin_doubled,
-    spinor_matrix,
+    matrix_of_spin_blocks,
 )
 from elphant.models.hamiltonians.importers.openmx import openmx_labels
 from elphant.models.hamiltonians.importers.restricted_pickle import Record, load_object_array
@@ -34,6 +33,7 @@ from elphant.orbitals import (
     LatticeMatrix,
     LocalOrbitalHamiltonian,
 )
+from elphant.orbitals.spin import spinor_matrix
 from elphant.store.atomic import sha256_of_file
 from elphant.units import OPENMX_ANGSTROM_PER_BOHR, OPENMX_EV_PER_HARTREE
 
@@ -246,7 +246,7 @@ def _hamiltonian(
     if spinor:
         blocks = rows[: len(rows) // 2] + 1j * rows[len(rows) // 2 :]
         H = _spinor(edges, blocks.reshape(-1, 2 * n, 2 * n), n_atoms, n)
-        S = spin_doubled(S)
+        S = spinor_matrix(S)
     else:
         blocks = rows.reshape(-1, n, n)
         H = edges.matrix(blocks[:n_atoms], blocks[n_atoms:])
@@ -297,7 +297,7 @@ def _spinor(edges: EdgeList, blocks: Array, n_atoms: int, n: int) -> LatticeMatr
         edges.matrix(blocks[:n_atoms, rows, columns], blocks[n_atoms:, rows, columns])
         for rows, columns in ((up, up), (down, down), (up, down))
     ]
-    return spinor_matrix(*parts)
+    return matrix_of_spin_blocks(*parts)
 
 
 def _crystal(graph: Graph) -> Crystal:

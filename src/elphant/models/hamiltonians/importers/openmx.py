@@ -25,14 +25,14 @@ from elphant.errors import ElphantError, ModelError
 from elphant.models.hamiltonians.importers.edge_blocks import (
     EdgeList,
     basis_of_labels,
-    spin_doubled,
-    spinor_matrix,
+    matrix_of_spin_blocks,
 )
 from elphant.orbitals import (
     HamiltonianOrigin,
     LatticeMatrix,
     LocalOrbitalHamiltonian,
 )
+from elphant.orbitals.spin import spinor_matrix
 from elphant.store.atomic import sha256_of_file
 from elphant.units import OPENMX_ANGSTROM_PER_BOHR, OPENMX_EV_PER_HARTREE
 
@@ -121,7 +121,7 @@ def _hamiltonian(data: _Archive, which: str, n_electrons: float | None) -> Local
     spinor = f"{which}_Hks0_on" in data.names
     overlap = data.matrix("S")
     if spinor:
-        H, S = _spinor(data, which), spin_doubled(overlap)
+        H, S = _spinor(data, which), spinor_matrix(overlap)
     else:
         H, S = data.matrix(which), overlap
     info = data.info
@@ -158,7 +158,7 @@ def _spinor(data: _Archive, which: str) -> LatticeMatrix:
         # Hks0 is symmetric over (e, inverse e), the three others antisymmetric.
         parts[component] = data.matrix(name, reverse_sign=1.0 if component == "Hks0" else -1.0)
     scalar, z, y, x = (parts[name] for name in SPIN_COMPONENTS)
-    return spinor_matrix(
+    return matrix_of_spin_blocks(
         scalar.with_values(scalar.values + 1j * z.values),
         scalar.with_values(scalar.values - 1j * z.values),
         scalar.with_values(y.values + 1j * x.values),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from elphant.crystal import Crystal
 from elphant.errors import ModelError
-from elphant.models.hamiltonians.importers.edge_blocks import basis_of_labels, spinor_matrix
+from elphant.models.hamiltonians.importers.edge_blocks import basis_of_labels
 from elphant.models.hamiltonians.openmx.angular import Directions, angular_momentum
 from elphant.models.hamiltonians.openmx.database import OpenMXData
 from elphant.models.hamiltonians.openmx.integrals import IntegralTables, grouped
@@ -28,6 +28,7 @@ from elphant.models.hamiltonians.openmx.neighbours import BlockPlaces, PairList
 from elphant.models.hamiltonians.openmx.species import OpenMXSpecies
 from elphant.orbitals import LatticeMatrix, OrbitalBasis
 from elphant.orbitals.derivatives import VectorMatrix
+from elphant.orbitals.spin import spinor_matrix
 from elphant.units import OPENMX_ANGSTROM_PER_BOHR, OPENMX_EV_PER_HARTREE
 
 Array = NDArray[np.float64]
@@ -105,13 +106,8 @@ class OpenMXMatrices:
                 "It is left out unless asked for: it triples the work on projectors.",
                 "Call openmx_matrices(..., spin_orbit=True).",
             )
-        x, y, z = (matrix.values for matrix in self.spin_orbit.coupling)
         scalar = self.kinetic.values + self.neutral_atom.values + self.spin_orbit.average.values
-        return spinor_matrix(
-            self.overlap.with_values(scalar + 1j * z),
-            self.overlap.with_values(scalar - 1j * z),
-            self.overlap.with_values(y + 1j * x),
-        )
+        return spinor_matrix(self.overlap.with_values(scalar), self.spin_orbit.coupling)
 
     @cached_property
     def angular_momentum(self) -> VectorMatrix:
